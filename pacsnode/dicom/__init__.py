@@ -1,0 +1,1 @@
+"""Rules and encodings of the Standard as functions without I/O."""

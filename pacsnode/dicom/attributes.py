@@ -1,0 +1,159 @@
+"""The one table of the attributes that the index knows (PS3.4 C.6.1.1, C.6.2.1).
+
+Level, key type, Value Representation and multiplicity stand here and nowhere else: the header scan, the index
+columns, query parsing, matching and the encoding of answers are all derived from it. In the Study Root model the
+patient's attributes belong to the STUDY level (PS3.4 C.6.2.1.2).
+"""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+
+class Level(IntEnum):
+    """Query/Retrieve Level (0008,0052), from the top down."""
+
+    PATIENT = 0
+    STUDY = 1
+    SERIES = 2
+    IMAGE = 3
+
+
+class KeyType(Enum):
+    """Key type of PS3.4 C.2.2.1."""
+
+    UNIQUE = "U"
+    REQUIRED = "R"
+    OPTIONAL = "O"
+
+
+class Source(Enum):
+    """Where the value in an answer comes from."""
+
+    STORED = "stored"  # read from the header, kept in a column
+    COMPUTED = "computed"  # kept by the index: counts, lists over an entity's children
+    CONSTANT = "constant"  # the same for all answers of this node or association
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute that can be asked for. `column` is its name in the index."""
+
+    tag: int
+    keyword: str
+    vr: str
+    level: Level
+    key_type: KeyType
+    multi_valued: bool = False
+    source: Source = Source.STORED
+
+    @property
+    def column(self) -> str:
+        """The keyword in snake case: `StudyInstanceUID` is `study_instance_uid`."""
+        name = ""
+        for at, char in enumerate(self.keyword):
+            before = self.keyword[at - 1] if at else ""
+            after = self.keyword[at + 1] if at + 1 < len(self.keyword) else ""
+            if char.isupper() and at and (before.islower() or (before.isupper() and after.islower() and after != "s")):
+                name += "_"
+            name += char.lower()
+        return name
+
+
+_U, _R, _O = KeyType.UNIQUE, KeyType.REQUIRED, KeyType.OPTIONAL
+_COMPUTED, _CONSTANT = Source.COMPUTED, Source.CONSTANT
+
+_PATIENT = (
+    (0x00100010, "PatientName", "PN", _R),
+    (0x00100020, "PatientID", "LO", _U),
+    (0x00100021, "IssuerOfPatientID", "LO", _O),
+    (0x00100030, "PatientBirthDate", "DA", _O),
+    (0x00100032, "PatientBirthTime", "TM", _O),
+    (0x00100040, "PatientSex", "CS", _O),
+    (0x00101000, "OtherPatientIDs", "LO", _O, True),
+    (0x00101001, "OtherPatientNames", "PN", _O, True),
+    (0x00102160, "EthnicGroup", "SH", _O),
+    (0x00104000, "PatientComments", "LT", _O),
+    (0x00201200, "NumberOfPatientRelatedStudies", "IS", _O, False, _COMPUTED),
+    (0x00201202, "NumberOfPatientRelatedSeries", "IS", _O, False, _COMPUTED),
+    (0x00201204, "NumberOfPatientRelatedInstances", "IS", _O, False, _COMPUTED),
+)
+_STUDY = (
+    (0x00080020, "StudyDate", "DA", _R),
+    (0x00080030, "StudyTime", "TM", _R),
+    (0x00080050, "AccessionNumber", "SH", _R),
+    (0x00080061, "ModalitiesInStudy", "CS", _O, True, _COMPUTED),
+    (0x00080062, "SOPClassesInStudy", "UI", _O, True, _COMPUTED),
+    (0x00080090, "ReferringPhysicianName", "PN", _O),
+    (0x00081030, "StudyDescription", "LO", _O),
+    (0x00081060, "NameOfPhysiciansReadingStudy", "PN", _O, True),
+    (0x00081080, "AdmittingDiagnosesDescription", "LO", _O, True),
+    (0x00101010, "PatientAge", "AS", _O),
+    (0x00101020, "PatientSize", "DS", _O),
+    (0x00101030, "PatientWeight", "DS", _O),
+    (0x00102180, "Occupation", "SH", _O),
+    (0x001021B0, "AdditionalPatientHistory", "LT", _O),
+    (0x0020000D, "StudyInstanceUID", "UI", _U),
+    (0x00200010, "StudyID", "SH", _R),
+    (0x00201206, "NumberOfStudyRelatedSeries", "IS", _O, False, _COMPUTED),
+    (0x00201208, "NumberOfStudyRelatedInstances", "IS", _O, False, _COMPUTED),
+    (0x00321032, "RequestingPhysician", "PN", _O),
+    (0x00321060, "RequestedProcedureDescription", "LO", _O),
+)
+_SERIES = (
+    (0x00080021, "SeriesDate", "DA", _O),
+    (0x00080031, "SeriesTime", "TM", _O),
+    (0x00080060, "Modality", "CS", _R),
+    (0x00080070, "Manufacturer", "LO", _O),
+    (0x00080080, "InstitutionName", "LO", _O),
+    (0x00081010, "StationName", "SH", _O),
+    (0x0008103E, "SeriesDescription", "LO", _O),
+    (0x00081040, "InstitutionalDepartmentName", "LO", _O),
+    (0x00081050, "PerformingPhysicianName", "PN", _O, True),
+    (0x00081070, "OperatorsName", "PN", _O, True),
+    (0x00081090, "ManufacturerModelName", "LO", _O),
+    (0x00180010, "ContrastBolusAgent", "LO", _O),
+    (0x00180015, "BodyPartExamined", "CS", _O),
+    (0x00181030, "ProtocolName", "LO", _O),
+    (0x0020000E, "SeriesInstanceUID", "UI", _U),
+    (0x00200011, "SeriesNumber", "IS", _R),
+    (0x00200060, "Laterality", "CS", _O),
+    (0x00201209, "NumberOfSeriesRelatedInstances", "IS", _O, False, _COMPUTED),
+    (0x00400244, "PerformedProcedureStepStartDate", "DA", _O),
+    (0x00400245, "PerformedProcedureStepStartTime", "TM", _O),
+    (0x00400253, "PerformedProcedureStepID", "SH", _O),
+    (0x00400254, "PerformedProcedureStepDescription", "LO", _O),
+)
+_IMAGE = (
+    (0x00080016, "SOPClassUID", "UI", _O),
+    (0x00080018, "SOPInstanceUID", "UI", _U),
+    (0x00080023, "ContentDate", "DA", _O),
+    (0x00080033, "ContentTime", "TM", _O),
+    (0x00083002, "AvailableTransferSyntaxUID", "UI", _O, True, _COMPUTED),
+    (0x00200012, "AcquisitionNumber", "IS", _O),
+    (0x00200013, "InstanceNumber", "IS", _R),
+    (0x00280008, "NumberOfFrames", "IS", _O),
+    (0x00280010, "Rows", "US", _O),
+    (0x00280011, "Columns", "US", _O),
+    (0x00280100, "BitsAllocated", "US", _O),
+)
+
+ATTRIBUTES: tuple[Attribute, ...] = tuple(
+    Attribute(row[0], row[1], row[2], level, row[3], *row[4:])  # type: ignore[misc]
+    for level, rows in (
+        (Level.PATIENT, _PATIENT),
+        (Level.STUDY, _STUDY),
+        (Level.SERIES, _SERIES),
+        (Level.IMAGE, _IMAGE),
+    )
+    for row in rows
+)
+BY_TAG = {attribute.tag: attribute for attribute in ATTRIBUTES}
+BY_KEYWORD = {attribute.keyword: attribute for attribute in ATTRIBUTES}
+UNIQUE_KEY = {a.level: a for a in ATTRIBUTES if a.key_type is KeyType.UNIQUE}
+
+# Elements of an Identifier that steer the query or are the same in each answer; they are never matched.
+SPECIFIC_CHARACTER_SET = 0x00080005
+QUERY_RETRIEVE_LEVEL = 0x00080052
+RETRIEVE_AE_TITLE = 0x00080054
+INSTANCE_AVAILABILITY = 0x00080056
+TIMEZONE_OFFSET_FROM_UTC = 0x00080201

@@ -1,0 +1,114 @@
+"""What happened, as frozen events, and the port that hears of it.
+
+Each SCP ends by emitting one event, so that logs, audit, metrics and custody never edit an SCP. Events name no
+patient: UIDs, titles, counts, durations, statuses.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRejected:
+    """An association that was refused or never became one (PS3.8 9.3.4)."""
+
+    association_id: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationEnded:
+    """An established association that is over. `ending` is `released`, `aborted`, `lost` or a sentence."""
+
+    association_id: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+    ending: str
+    seconds: float
+    contexts_accepted: int
+    contexts_rejected: int
+    operations: int
+    bytes_received: int
+    bytes_sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A C-ECHO was answered."""
+
+    association_id: str
+    calling_ae_title: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStored:
+    """A C-STORE was answered. `outcome` is an `archive.store.Outcome` value, or the error's name."""
+
+    association_id: str
+    calling_ae_title: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    outcome: str
+    status: int
+    comment: str
+    data_set_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAnswered:
+    """A C-FIND was answered."""
+
+    association_id: str
+    calling_ae_title: str
+    model: str
+    level: str
+    matches: int
+    status: int
+    comment: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveEnded:
+    """A C-GET or C-MOVE was answered. `destination_ae_title` is empty for C-GET."""
+
+    association_id: str
+    calling_ae_title: str
+    destination_ae_title: str
+    level: str
+    completed: int
+    failed: int
+    warned: int
+    remaining: int
+    status: int
+    comment: str
+    bytes_sent: int
+    seconds: float
+
+
+Event = AssociationRejected | AssociationEnded | Verified | InstanceStored | QueryAnswered | RetrieveEnded
+
+
+class Observer(Protocol):
+    """Hears each event on the thread where it happened; must be quick, thread-safe and must not raise."""
+
+    def __call__(self, event: Event) -> None: ...
+
+
+class Observers:
+    """Hands each event to several observers, in order."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def __call__(self, event: Event) -> None:
+        for observer in self._observers:
+            observer(event)
