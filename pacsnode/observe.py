@@ -100,7 +100,7 @@ Event = AssociationRejected | AssociationEnded | Verified | InstanceStored | Que
 class Observer(Protocol):
     """Hears each event on the thread where it happened; must be quick, thread-safe and must not raise."""
 
-    def __call__(self, event: Event) -> None: ...
+    def __call__(self, event: Event, /) -> None: ...
 
 
 class Observers:

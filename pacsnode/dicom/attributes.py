@@ -138,7 +138,7 @@ _IMAGE = (
 )
 
 ATTRIBUTES: tuple[Attribute, ...] = tuple(
-    Attribute(row[0], row[1], row[2], level, row[3], *row[4:])  # type: ignore[misc]
+    Attribute(row[0], row[1], row[2], level, row[3], *row[4:])
     for level, rows in (
         (Level.PATIENT, _PATIENT),
         (Level.STUDY, _STUDY),

@@ -1,0 +1,88 @@
+"""Where an instance's bytes lie, opened and checked: the spool or the storage.
+
+An instance moves from the spool to the storage while it is served. The index names its place; if it has just moved,
+the other place has it. Damaged bytes are never given out: length and CRC32C are compared before the first byte.
+"""
+
+from collections.abc import Iterator
+
+import google_crc32c
+
+from pacsnode.errors import DamagedObject, ObjectNotFound
+from pacsnode.index.base import Located
+from pacsnode.spool import Entry, Spool
+from pacsnode.storage.base import Readable, Storage
+from pacsnode.storage.names import object_name
+
+_CHUNK_BYTES = 1 << 20
+
+
+def name_of(located: Located) -> str:
+    """Return the object name of an instance."""
+    return object_name(
+        located.study_instance_uid, located.series_instance_uid, located.sop_instance_uid, located.version
+    )
+
+
+def entry_of(located: Located) -> Entry | None:
+    """Return the spool entry of an instance that waits there, None for one that is stored."""
+    if located.token is None:
+        return None
+    return Entry(located.token, located.file_length, located.file_crc32c)
+
+
+class Objects:
+    """Opens instances wherever they are. Any thread may call any method."""
+
+    def __init__(self, spool: Spool, storage: Storage) -> None:
+        self._spool = spool
+        self._storage = storage
+
+    def open(self, located: Located) -> Readable:
+        """Open an instance's Part 10 file; raises `ObjectNotFound` if neither place has it."""
+        entry = entry_of(located)
+        if entry is not None:
+            try:
+                return self._spool.open(entry)
+            except ObjectNotFound:
+                pass  # filed since the index was read
+        return self._storage.open(name_of(located))
+
+    def open_checked(self, located: Located) -> Readable:
+        """Open an instance whose length and CRC32C are as recorded; raises `DamagedObject` otherwise."""
+        readable = self.open(located)
+        try:
+            check(readable, located)
+        except BaseException:
+            readable.close()
+            raise
+        return readable
+
+
+def check(readable: Readable, located: Located) -> None:
+    """Compare an open instance with what the index recorded; raises `DamagedObject`."""
+    if readable.length != located.file_length:
+        raise DamagedObject(
+            f"instance {located.sop_instance_uid}: {readable.length} bytes where {located.file_length} were stored"
+        )
+    if crc32c_of(readable) != located.file_crc32c:
+        raise DamagedObject(f"instance {located.sop_instance_uid}: its bytes are not those that were stored")
+
+
+def crc32c_of(readable: Readable) -> int:
+    """Return the CRC32C of all bytes."""
+    crc = 0
+    for chunk in chunks_of(readable):
+        crc = google_crc32c.extend(crc, chunk)
+    return crc
+
+
+def chunks_of(readable: Readable, offset: int = 0) -> Iterator[bytes]:
+    """Yield the bytes from `offset` on, in chunks of bounded size; raises `DamagedObject` if they end early."""
+    buffer = memoryview(bytearray(min(_CHUNK_BYTES, max(readable.length - offset, 1))))
+    while offset < readable.length:
+        size = readable.read_into(buffer[: readable.length - offset], offset)
+        if size == 0:
+            raise DamagedObject(f"a stored file ends at {offset} of {readable.length} bytes")
+        offset += size
+        yield bytes(buffer[:size])

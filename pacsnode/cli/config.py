@@ -1,0 +1,139 @@
+"""`pacsnode config init|check|show|schema`."""
+
+import json
+from collections.abc import Iterator
+from enum import Enum
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pacsnode.cli.output import Output, counted
+from pacsnode.cli.program import Program, json_option, pass_program
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from pacsnode.config import Loaded
+
+
+@click.group()
+def config() -> None:
+    """Write, check and show the configuration."""
+
+
+@config.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default="config.toml")
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@json_option
+def init(*, output: Output, file: Path, force: bool) -> None:
+    """Write a configuration with every key, its default, unit and consequence to FILE (config.toml)."""
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as target:
+            target.write(example())
+    except FileExistsError:
+        raise click.UsageError(f"{file} exists; --force overwrites it") from None
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {error.strerror}") from None
+    output.result(
+        {"written": str(file)}, f"wrote {file}; edit it, then: pacsnode --config {file} config check"
+    )
+
+
+@config.command()
+@json_option
+@pass_program
+def check(program: Program, *, output: Output) -> None:
+    """Read the configuration as `serve` would; every mistake is named with its line and exits 78."""
+    loaded = program.loaded()
+    keys, peers = len(loaded.origins), len(loaded.config.peers)
+    output.result(
+        {"correct": True, "file": _file(loaded), "keys_set": keys, "peers": peers},
+        f"{_file(loaded) or 'no file'}: correct, {counted(keys, 'key')} set, {counted(peers, 'peer')}",
+    )
+
+
+@config.command()
+@json_option
+@pass_program
+def show(program: Program, *, output: Output) -> None:
+    """Show every key with its value in effect and where it was set."""
+    loaded = program.loaded()
+    if output.as_json:
+        for key, value, origin in _effective(loaded):
+            output.item("key", {"key": key, "value": value, "set_by": origin}, None)
+    else:
+        for line in _as_toml(loaded):
+            click.echo(line)
+    output.result({"file": _file(loaded)}, None)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration file, for editors and checks."""
+    from pacsnode.config import Config
+
+    click.echo(json.dumps(Config.schema_document(), indent=2))
+
+
+def example() -> str:
+    """Return the configuration with every key that is `config.example.toml`."""
+    return (resources.files("pacsnode") / "manual" / "config.example.toml").read_text(encoding="utf-8")
+
+
+def _file(loaded: "Loaded") -> str | None:
+    return None if loaded.file is None else str(loaded.file)
+
+
+def _effective(loaded: "Loaded") -> Iterator[tuple[str, object, str]]:
+    """Yield each key, its value and where it was set."""
+    for section, model in _sections(loaded.config):
+        for key in type(model).model_fields:
+            name = f"{section}.{key}"
+            yield name, _plain(getattr(model, key)), loaded.origins.get(name, "default")
+    for peer in loaded.config.peers:
+        for key in type(peer).model_fields:
+            yield f"peers[{peer.name or peer.ae_title}].{key}", _plain(getattr(peer, key)), str(loaded.file)
+
+
+def _as_toml(loaded: "Loaded") -> Iterator[str]:
+    from pacsnode.config.quantities import written
+
+    for section, model in _sections(loaded.config):
+        yield f"[{section}]"
+        for key, field in type(model).model_fields.items():
+            value = written(getattr(model, key), field.metadata)
+            yield f"{key} = {_toml(_plain(value))}  # {loaded.origins.get(f'{section}.{key}', 'default')}"
+        yield ""
+    for peer in loaded.config.peers:
+        yield "[[peers]]"
+        for key in type(peer).model_fields:
+            value = _plain(getattr(peer, key))
+            if value is not None:
+                yield f"{key} = {_toml(value)}"
+        yield ""
+
+
+def _sections(model: "BaseModel") -> Iterator[tuple[str, "BaseModel"]]:
+    return ((name, getattr(model, name)) for name in type(model).model_fields if name != "peers")
+
+
+def _plain(value: object) -> object:
+    """Return a value as TOML and JSON can hold it."""
+    match value:
+        case Enum():
+            return value.value
+        case Path():
+            return str(value)
+        case tuple():
+            return [_plain(item) for item in value]
+        case frozenset():
+            return sorted(str(_plain(item)) for item in value)
+        case _:
+            return value
+
+
+def _toml(value: object) -> str:
+    """Return the value in TOML; its strings, numbers, booleans and arrays are written as in JSON."""
+    return json.dumps(value, ensure_ascii=False)

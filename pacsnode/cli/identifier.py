@@ -1,0 +1,186 @@
+"""Identifiers from the command line: `-k Keyword`, `-k Keyword=value`, `-k 0010,0020=value`.
+
+Dates may be written short, as people do: `2020` is the year, `2020-` everything since, `2020-03-31` one day.
+Imports pydicom, so commands import it only when they run.
+"""
+
+import calendar
+import re
+from collections.abc import Iterable, Mapping
+
+import click
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import DataElement
+
+_TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
+_QUERY_RETRIEVE_LEVEL = "QueryRetrieveLevel"
+_DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
+_SHORT_DATE = re.compile(r"[0-9]{4}(?:[0-9]{2}){0,2}", re.ASCII)
+
+UNIQUE_KEYWORDS = {
+    "PATIENT": "PatientID",
+    "STUDY": "StudyInstanceUID",
+    "SERIES": "SeriesInstanceUID",
+    "IMAGE": "SOPInstanceUID",
+}
+
+# What is asked for, and shown, when no key is named.
+DEFAULT_KEYWORDS = {
+    "PATIENT": (
+        "PatientID",
+        "PatientName",
+        "PatientBirthDate",
+        "PatientSex",
+        "NumberOfPatientRelatedStudies",
+    ),
+    "STUDY": (
+        "StudyDate",
+        "PatientID",
+        "PatientName",
+        "ModalitiesInStudy",
+        "StudyDescription",
+        "NumberOfStudyRelatedInstances",
+        "StudyInstanceUID",
+    ),
+    "SERIES": (
+        "Modality",
+        "SeriesNumber",
+        "SeriesDescription",
+        "NumberOfSeriesRelatedInstances",
+        "SeriesInstanceUID",
+    ),
+    "IMAGE": ("InstanceNumber", "SOPClassUID", "SOPInstanceUID"),
+}
+
+
+def query_identifier(level: str, keys: Iterable[str]) -> Dataset:
+    """Return the Identifier of a C-FIND; `level` is a Query/Retrieve Level unless a key says another."""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    for key in keys:
+        _add(identifier, key)
+    asked = str(identifier.QueryRetrieveLevel)
+    if asked not in UNIQUE_KEYWORDS:
+        raise click.BadParameter(f"{asked!r} is not a level: PATIENT, STUDY, SERIES or IMAGE")
+    if len(identifier) == 1:
+        for keyword in DEFAULT_KEYWORDS[asked]:
+            _set(identifier, keyword, "")
+    elif UNIQUE_KEYWORDS[asked] not in identifier:
+        _set(identifier, UNIQUE_KEYWORDS[asked], "")
+    _declare_character_set(identifier)
+    return identifier
+
+
+def retrieve_identifier(unique_keys: Mapping[str, Iterable[str]]) -> Dataset:
+    """Return the Identifier of a C-GET or C-MOVE: its level is the lowest that has a value."""
+    identifier = Dataset()
+    for level, keyword in UNIQUE_KEYWORDS.items():
+        values = [value for value in unique_keys.get(level, ()) if value]
+        if values:
+            identifier.QueryRetrieveLevel = level
+            _set(identifier, keyword, "\\".join(values))
+    if _QUERY_RETRIEVE_LEVEL not in identifier:
+        raise click.UsageError("what is to be fetched? name a --patient, --study, --series or --image")
+    _declare_character_set(identifier)
+    return identifier
+
+
+def shown_keywords(identifier: Dataset) -> list[str]:
+    """Return the columns of a table of answers."""
+    hidden = (_QUERY_RETRIEVE_LEVEL, "SpecificCharacterSet")
+    asked = [_name(element.tag) for element in identifier if element.keyword not in hidden]
+    default = DEFAULT_KEYWORDS[str(identifier.QueryRetrieveLevel)]
+    return list(default) if set(asked) == set(default) else asked
+
+
+def text_values(answer: Dataset) -> dict[str, str | list[str]]:
+    """Return an answer by keyword, as text; several values as a list."""
+    values: dict[str, str | list[str]] = {}
+    for element in answer:
+        if element.VR == "SQ":
+            continue
+        value = element.value
+        if element.VM > 1:
+            values[_name(element.tag)] = [str(item) for item in value]
+        else:
+            values[_name(element.tag)] = "" if value is None else str(value)
+    return values
+
+
+def _add(identifier: Dataset, key: str) -> None:
+    name, _, value = key.partition("=")
+    tag = _tag(name.strip())
+    vr = _vr(tag)
+    if vr == "SQ":
+        raise click.BadParameter(f"{name} is a sequence, and sequences cannot be asked for here")
+    identifier.add(DataElement(tag, vr, _value(vr, value)))
+
+
+def _set(identifier: Dataset, keyword: str, value: str) -> None:
+    tag = _tag(keyword)
+    identifier.add(DataElement(tag, _vr(tag), value))
+
+
+def _tag(name: str) -> int:
+    match = _TAG.fullmatch(name)
+    if match is not None:
+        return int(match[1] + match[2], 16)
+    tag = tag_for_keyword(name)
+    if tag is None:
+        raise click.BadParameter(
+            f"{name!r} is neither a keyword of the data dictionary nor a tag as 0010,0020"
+        )
+    return tag
+
+
+def _vr(tag: int) -> str:
+    try:
+        return dictionary_VR(tag).split(" or ")[0]
+    except KeyError:
+        return "LO"  # a private key
+
+
+def _name(tag: int) -> str:
+    return keyword_for_tag(tag) or f"{tag:08X}"
+
+
+def _value(vr: str, value: str) -> object:
+    if vr == "DA":
+        return expanded_dates(value)
+    if vr in ("US", "UL", "SS", "SL") and value:
+        try:
+            return int(value)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not a number") from None
+    return value
+
+
+def expanded_dates(text: str) -> str:
+    """Return Range Matching (PS3.4 C.2.2.2.5) for dates written short; anything else as it is."""
+    day = _DAY.fullmatch(text)
+    if day:
+        return "".join(day.groups())
+    low, dash, high = text.partition("-")
+    if not all(not end or _SHORT_DATE.fullmatch(end) for end in (low, high)):
+        return text
+    if not dash and len(low) in (4, 6):
+        return f"{_first_day(low)}-{_last_day(low)}"
+    return f"{_first_day(low)}{dash}{_last_day(high)}" if dash else text
+
+
+def _first_day(date: str) -> str:
+    return date + "0101"[len(date) - 4 :] if date else ""
+
+
+def _last_day(date: str) -> str:
+    if len(date) == 4:
+        return f"{date}1231"
+    if len(date) == 6 and 1 <= int(date[4:]) <= 12 and int(date[:4]) > 0:
+        return f"{date}{calendar.monthrange(int(date[:4]), int(date[4:]))[1]}"
+    return date
+
+
+def _declare_character_set(identifier: Dataset) -> None:
+    if not all(str(element.value).isascii() for element in identifier):
+        identifier.SpecificCharacterSet = "ISO_IR 192"

@@ -1,0 +1,65 @@
+"""`pacsnode serve`."""
+
+import click
+
+from pacsnode.cli.output import Output
+from pacsnode.cli.program import Program, data_dir_option, json_option, pass_program
+
+
+@click.command()
+@data_dir_option
+@click.option("--ae-title", metavar="AET", help="AE title of the node.")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 is every interface.")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="TCP port; 0 takes a free one.")
+@click.option("--storage", metavar="URL", help="Where images are kept: file:///folder or memory:.")
+@click.option("--allow-all", is_flag=True, help="Let AE titles that are no peers do everything.")
+@json_option
+@pass_program
+def serve(
+    program: Program,
+    *,
+    output: Output,
+    data_dir: str | None,
+    ae_title: str | None,
+    host: str | None,
+    port: int | None,
+    storage: str | None,
+    allow_all: bool,
+) -> None:
+    """Receive, keep, find and give back images until it is stopped.
+
+    Works without a configuration file: options win over the environment, the environment over the file.
+    Stops on SIGTERM and Ctrl-C, after the operations that are under way.
+    """
+    loaded = program.loaded(
+        node__data_dir=data_dir,
+        dicom__ae_title=ae_title,
+        dicom__host=host,
+        dicom__port=port,
+        storage__url=storage,
+        access__unknown_peers="all" if allow_all else None,
+    )
+    config = loaded.config
+
+    def ready(listening_ae_title: str, listening_port: int) -> None:
+        output.item(
+            "listening",
+            {
+                "ae_title": listening_ae_title,
+                "host": config.dicom.host,
+                "port": listening_port,
+                "data_dir": str(config.node.data_dir),
+                "configuration": str(loaded.file) if loaded.file else None,
+            },
+            f"{listening_ae_title} listens on {_host(config.dicom.host)}:{listening_port}, "
+            f"data in {config.node.data_dir}, configuration {loaded.file or 'built in'}",
+        )
+
+    from pacsnode.processes.serve import serve as serve_until_stopped
+
+    serve_until_stopped(config, ready=ready)
+    output.result({"stopped": True}, "stopped")
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,10 @@
+"""The configuration: read once, validated whole, immutable.
+
+`model` says which keys there are and what they may hold, `quantities` how durations and sizes are written,
+`reading` finds the file, applies the environment and names every mistake with its line.
+"""
+
+from pacsnode.config.model import Config
+from pacsnode.config.reading import Loaded, read
+
+__all__ = ["Config", "Loaded", "read"]

@@ -1,0 +1,293 @@
+"""Every key that exists, its type, its default and what it means.
+
+The descriptions are what the administrator reads in error messages, in `pacsnode config show` and in the JSON
+Schema; `config.example.toml` says the same at length. Durations are float seconds and sizes int bytes,
+whatever unit they were written with. Relative paths are below `node.data_dir`.
+"""
+
+import os
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from pacsnode.access.peer import ALL_SERVICES, Peer, Service, comparable_ae_title, is_ae_title
+from pacsnode.access.policy import Policy, UnknownPeers
+from pacsnode.config.quantities import Duration, Size
+from pacsnode.index.base import DuplicatePolicy
+
+# Specific Character Set, Defined Terms without code extensions and with several bytes (PS3.3 C.12.1.1.2).
+_CHARACTER_SETS = frozenset(
+    f"ISO_IR {n}" for n in (13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 192, 203)
+) | {
+    "GB18030",
+    "GBK",
+}
+
+
+class LogLevel(Enum):
+    """The least severe messages that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(Enum):
+    """How a log line looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def _ae_title(value: object) -> str:
+    if not isinstance(value, str) or not is_ae_title(comparable_ae_title(value)):
+        raise ValueError("expected an AE title: 1 to 16 printable ASCII characters, no backslash")
+    return comparable_ae_title(value)
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")
+    return value
+
+
+def _list(value: object) -> object:
+    """Split what stands in an environment variable, where a list is written with commas."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+AETitle = Annotated[str, BeforeValidator(_ae_title)]
+WholeNumber = Annotated[int, BeforeValidator(_no_boolean)]
+Port = Annotated[WholeNumber, Field(ge=0, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+def default_data_dir() -> Path:
+    """Return where a node keeps its data unless told otherwise.
+
+    systemd's StateDirectory= if there is one; /var/lib/pacsnode for root; else the user's data directory by
+    the XDG Base Directory Specification.
+    """
+    if state_directory := os.environ.get("STATE_DIRECTORY"):
+        return Path(state_directory.split(":", 1)[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/pacsnode")
+    data_home = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(data_home) if os.path.isabs(data_home) else Path.home() / ".local" / "share") / "pacsnode"
+
+
+class NodeSection(_Section):
+    """The node itself."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)] = "pacsnode"
+    """Name of this node in its log lines, 1 to 64 characters."""
+    data_dir: Path = Field(default_factory=default_data_dir)
+    """Folder of all that the node keeps, on a local disk."""
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+
+class DicomSection(_Section):
+    """The DICOM side."""
+
+    ae_title: AETitle = "PACSNODE"
+    """AE title of this node, 1 to 16 printable ASCII characters."""
+    ae_title_aliases: Annotated[tuple[AETitle, ...], BeforeValidator(_list)] = ()
+    """Further AE titles that it answers to, a list."""
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address to listen on; "0.0.0.0" or "::" is every interface."""
+    port: Port = 11112
+    """TCP port to listen on, 0 to 65535; 0 takes a free one."""
+    max_associations: Annotated[WholeNumber, Field(ge=1, le=10_000)] = 100
+    """Associations at the same time, 1 to 10000; further ones are rejected as temporary."""
+    max_pdu: Annotated[Size, Field(ge=4_096, le=16_777_216)] = 262_144
+    """Largest PDU that is received, "4 KiB" to "16 MiB"."""
+    acse_timeout: Annotated[Duration, Field(gt=0, le=3_600)] = 10.0
+    """Time for a peer to associate or release, up to "1h"."""
+    dimse_timeout: Annotated[Duration, Field(gt=0, le=86_400)] = 120.0
+    """Time for a peer's response to a request of ours, up to "24h"."""
+    network_timeout: Annotated[Duration, Field(gt=0, le=86_400)] = 900.0
+    """Time an association may be idle between messages, up to "24h"."""
+    check_called_ae: bool = True
+    """Whether associations that call another AE title are rejected, true or false."""
+    private_sop_classes: bool = True
+    """Whether storage of private SOP classes is accepted, true or false."""
+
+
+class LimitsSection(_Section):
+    """What one peer may ask of the node."""
+
+    max_dataset: Annotated[Size, Field(ge=1 << 20)] = 4 << 30
+    """Largest data set that is received, at least "1 MiB"."""
+
+
+class AccessSection(_Section):
+    """Who may do what."""
+
+    unknown_peers: UnknownPeers = UnknownPeers.ECHO
+    """What AE titles without [[peers]] may do: "none", "echo", "echo+store" or "all"."""
+
+
+class PeerSection(_Section):
+    """One remote Application Entity."""
+
+    name: Annotated[str, Field(max_length=64)] = ""
+    """Name on the command line and in logs; no "@", ":" or spaces; the AE title if not given."""
+    ae_title: AETitle
+    """AE title of the peer, 1 to 16 printable ASCII characters."""
+    host: str = ""
+    """Host name or address to call it at; without one it is never called."""
+    port: Annotated[WholeNumber, Field(ge=1, le=65535)] = 104
+    """TCP port to call it at, 1 to 65535."""
+    allow: Annotated[frozenset[Service], BeforeValidator(_list)] = ALL_SERVICES
+    """What it may ask for, a list of "echo", "store", "find", "move", "get", "commit"."""
+    strict_hierarchy: bool = False
+    """Whether queries without the unique keys above their level are refused, true or false."""
+    return_unknown_keys: bool = False
+    """Whether keys that are not supported come back empty instead of being left out, true or false."""
+    character_set: str | None = None
+    """Specific Character Set of all answers to it, such as "ISO_IR 192" or "ISO_IR 100"."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_address(cls, value: str) -> str:
+        if any(char in "@:" or char.isspace() for char in value):
+            raise ValueError('expected a name without "@", ":" and spaces')
+        return value
+
+    @field_validator("character_set")
+    @classmethod
+    def _is_a_defined_term(cls, value: str | None) -> str | None:
+        if value is not None and value not in _CHARACTER_SETS:
+            raise ValueError(f"expected one of {', '.join(sorted(_CHARACTER_SETS))}")
+        return value
+
+    def peer(self) -> Peer:
+        """Return the peer as the access policy knows it."""
+        return Peer(
+            name=self.name or self.ae_title,
+            ae_title=self.ae_title,
+            host=self.host,
+            port=self.port,
+            allow=self.allow,
+            strict_hierarchy=self.strict_hierarchy,
+            return_unknown_keys=self.return_unknown_keys,
+            character_set=self.character_set,
+        )
+
+
+class StorageSection(_Section):
+    """Where the images end up."""
+
+    url: str = ""
+    """Where images are kept: "file:///folder" or "memory:"; else the folder archive below node.data_dir."""
+    duplicates: DuplicatePolicy = DuplicatePolicy.KEEP_BOTH
+    """A known UID with other content: "keep-both", "replace", "keep-first" or "refuse"."""
+
+    @field_validator("url")
+    @classmethod
+    def _exists_in_this_release(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme == "gs":
+            raise ValueError("cloud buckets are not in this release; use file:/// for a directory")
+        if value in ("", "memory:"):
+            return value
+        if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            raise ValueError('expected "file:///absolute/folder" or "memory:"')
+        return value
+
+    @property
+    def directory(self) -> Path | None:
+        """The folder of a `file:` URL; None for `memory:`."""
+        return Path(unquote(urlsplit(self.url).path)) if self.url.startswith("file:") else None
+
+
+class SpoolSection(_Section):
+    """Where images are durable before they are acknowledged."""
+
+    path: Path = Path("spool")
+    """Folder of the spool, on a local disk; relative to node.data_dir."""
+    min_free: Size = 1 << 30
+    """Free space below which images are refused with 0xA700."""
+
+
+class IndexSection(_Section):
+    """The index that answers queries."""
+
+    path: Path = Path("index")
+    """Folder of the index, on a local disk; relative to node.data_dir."""
+    max_find_results: Annotated[WholeNumber, Field(ge=0)] = 0
+    """Matches above which a C-FIND is refused with 0xA700; 0 is no limit."""
+
+
+class LoggingSection(_Section):
+    """What the node writes to standard error."""
+
+    level: LogLevel = LogLevel.INFO
+    """Least severe messages written: "debug", "info", "warning" or "error"."""
+    format: LogFormat = LogFormat.TEXT
+    """How a line looks: "text" or "json"."""
+
+
+class Config(_Section):
+    """The whole configuration. Paths are absolute and `storage.url` is never empty."""
+
+    node: NodeSection = Field(default_factory=NodeSection)
+    dicom: DicomSection = Field(default_factory=DicomSection)
+    limits: LimitsSection = Field(default_factory=LimitsSection)
+    access: AccessSection = Field(default_factory=AccessSection)
+    peers: tuple[PeerSection, ...] = ()
+    storage: StorageSection = Field(default_factory=StorageSection)
+    spool: SpoolSection = Field(default_factory=SpoolSection)
+    index: IndexSection = Field(default_factory=IndexSection)
+    logging: LoggingSection = Field(default_factory=LoggingSection)
+
+    @field_validator("peers")
+    @classmethod
+    def _are_distinct(cls, value: tuple[PeerSection, ...]) -> tuple[PeerSection, ...]:
+        seen: set[str] = set()
+        for peer in (section.peer() for section in value):
+            for what, text in (("name", peer.name), ("AE title", peer.ae_title)):
+                if f"{what} {text}" in seen:
+                    raise ValueError(f"two peers have the {what} {text!r}; each needs its own")
+                seen.add(f"{what} {text}")
+        return value
+
+    @model_validator(mode="after")
+    def _place_below_data_dir(self) -> Self:
+        """Resolve what is relative to the data directory, so that nobody after this has to know of it."""
+        data_dir = self.node.data_dir
+        places: dict[str, BaseModel] = {
+            "spool": self.spool.model_copy(update={"path": data_dir / self.spool.path.expanduser()}),
+            "index": self.index.model_copy(update={"path": data_dir / self.index.path.expanduser()}),
+        }
+        if not self.storage.url:
+            url = f"file://{quote(os.fspath(data_dir / 'archive'))}"
+            places["storage"] = self.storage.model_copy(update={"url": url})
+        # A validator must return the instance that it was given, and the fields are frozen to everybody else.
+        for name, section in places.items():
+            object.__setattr__(self, name, section)
+        return self
+
+    def policy(self) -> Policy:
+        """Return who may do what."""
+        return Policy((section.peer() for section in self.peers), self.access.unknown_peers)
+
+    def peer(self, name: str) -> Peer | None:
+        """Return the peer with this name."""
+        return next((peer for peer in (section.peer() for section in self.peers) if peer.name == name), None)
+
+    @classmethod
+    def schema_document(cls) -> dict[str, Any]:
+        """Return the JSON Schema of a configuration file (BaseModel's own `schema` is deprecated)."""
+        return cls.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}

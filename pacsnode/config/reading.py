@@ -1,0 +1,226 @@
+"""From a TOML file, the environment and the command line to a `Config`, or to all mistakes at once.
+
+What is set later wins: defaults, the file, `PACSNODE_SECTION__KEY` in the environment, options of a command.
+"""
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pacsnode.config.model import Config, PeerSection
+from pacsnode.errors import ConfigError
+
+_SYSTEM_FILE = Path("/etc/pacsnode/config.toml")
+_PREFIX = "PACSNODE_"
+
+_Location = tuple[str | int, ...]
+
+_KEY = r"(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'))*"
+_HEADER = re.compile(rf"\s*(\[\[?)\s*({_KEY})\s*\]\]?\s*(?:#.*)?")
+_ASSIGNMENT = re.compile(rf"\s*({_KEY})\s*=")
+_KEY_PART = re.compile(r"[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, the file it is from (None without one), and where each key that is set was set."""
+
+    config: Config
+    file: Path | None
+    origins: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Settings:
+    """The values that were set, still unchecked, and where each was."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[_Location, str] = field(default_factory=dict)
+
+    def set(self, section: str, key: str, value: object, origin: str) -> None:
+        table = self.values.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = value
+            self.origins[section, key] = origin
+
+    def origin(self, location: _Location) -> str:
+        """Return where the value, or the nearest thing around it, was set."""
+        for length in range(len(location), 0, -1):
+            if origin := self.origins.get(location[:length]):
+                return origin
+        return self.origins.get((), "configuration")
+
+
+def read(
+    file: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    overrides: Mapping[tuple[str, str], tuple[object, str]] | None = None,
+) -> Loaded:
+    """Read the configuration; without `file` it is searched for.
+
+    `overrides` maps (section, key) to a value and the option that set it. Raises `ConfigError`, one line for
+    each mistake.
+    """
+    environment = os.environ if environment is None else environment
+    found = search(file, environment)
+    settings = _Settings() if found is None else _from_file(found)
+    for (section, key), (value, origin) in (*_from_environment(environment), *(overrides or {}).items()):
+        settings.set(section, key, value, origin)
+    try:
+        config = Config.model_validate(settings.values)
+    except ValidationError as error:
+        problems = [
+            (settings.origin(details["loc"]), _problem(details, settings))
+            for details in error.errors(include_url=False)
+        ]
+        places = list(settings.origins.values())  # in the order of the file
+        problems.sort(key=lambda problem: places.index(problem[0]) if problem[0] in places else -1)
+        raise ConfigError("\n".join(text for _, text in problems)) from None
+    origins = {
+        ".".join(map(str, at)): origin
+        for at, origin in settings.origins.items()
+        if len(at) == 2 and at[0] != "peers"
+    }
+    return Loaded(config, found, origins)
+
+
+def search(file: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """Return the file given, else $PACSNODE_CONFIG, ./config.toml or /etc/pacsnode/config.toml."""
+    if file is not None:
+        return file
+    if named := environment.get("PACSNODE_CONFIG"):
+        return Path(named)
+    return next((path for path in (Path("config.toml"), _SYSTEM_FILE) if path.is_file()), None)
+
+
+def _from_file(file: Path) -> _Settings:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: is not UTF-8 text, which TOML is ({error})") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        what = str(error)[: line.start()].strip() if line else str(error)
+        raise ConfigError(
+            f"{file}:{line[1] if line else text.count(chr(10)) + 1}: is not TOML: {what}"
+        ) from None
+    lines = {location: f"{file}:{number}" for location, number in _locations(text)}
+    return _Settings(values, {(): str(file)} | lines)
+
+
+def _locations(text: str) -> Iterator[tuple[_Location, int]]:
+    """Yield where each key and table of a TOML text begins.
+
+    tomllib does not tell. This reads headers and assignments line by line, which is enough for a
+    configuration without strings over several lines; at worst a message names the wrong line.
+    """
+    table: _Location = ()
+    counts: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.fullmatch(line):
+            name, *rest = _parts(header[2])
+            if header[1] == "[[":
+                counts[name] = counts.get(name, -1) + 1
+            table = (name, counts[name], *rest) if name in counts else (name, *rest)
+            yield table, number
+        elif assignment := _ASSIGNMENT.match(line):
+            location: _Location = table
+            for part in _parts(assignment[1]):
+                location = (*location, part)
+                yield location, number
+
+
+def _parts(key: str) -> list[str]:
+    return [part.strip("\"'") for part in _KEY_PART.findall(key)]
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], tuple[object, str]]]:
+    """Yield what `PACSNODE_SECTION__KEY` sets. A list is written with commas."""
+    for name, value in sorted(environment.items()):
+        section, separator, key = name.removeprefix(_PREFIX).lower().partition("__")
+        if not name.startswith(_PREFIX) or not separator:
+            continue
+        if section == "peers":
+            raise ConfigError(f"{name}: peers can only be set in a file")
+        yield (section, key), (value, name)
+
+
+def _problem(details: Mapping[str, Any], settings: _Settings) -> str:
+    """Return one mistake as a line: where, which key, what it is, and what is allowed."""
+    location: _Location = details["loc"]
+    origin, key, description = (
+        settings.origin(location),
+        _key(location, settings.values),
+        _description(location),
+    )
+    allowed = f" ({description})" if description else ""
+    match details["type"]:
+        case "extra_forbidden":
+            return f"{origin}: {key}: there is no such key{_suggestion(location)}"
+        case "missing":
+            return f"{origin}: {key}: is required{allowed}"
+        case "value_error":
+            what = str(details["ctx"]["error"])
+        case _:
+            what = details["msg"][0].lower() + details["msg"][1:]
+    value = details["input"]
+    written = f" = {json.dumps(value)}" if isinstance(value, str | int | float) else ""
+    return f"{origin}: {key}{written}: {what}{allowed}"
+
+
+def _key(location: _Location, values: Mapping[str, Any]) -> str:
+    """Return the key as people call it; a peer goes by its name."""
+    text = ""
+    at: Any = values
+    for part in location:
+        at = _inside(at, part)
+        if isinstance(part, int):
+            name = (at.get("name") or at.get("ae_title")) if isinstance(at, dict) else None
+            text += f"[{name or part + 1}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def _inside(values: Any, part: str | int) -> Any:
+    """Return the value at a key or position, None if the values have no such thing."""
+    if isinstance(values, dict):
+        return values.get(part)
+    return values[part] if isinstance(values, list) and isinstance(part, int) and part < len(values) else None
+
+
+def _section(location: _Location) -> type[BaseModel]:
+    """Return the model that the last part of the location is a key of."""
+    if len(location) == 1:
+        return Config
+    if location[0] == "peers":
+        return PeerSection
+    annotation = Config.model_fields[str(location[0])].annotation
+    assert isinstance(annotation, type)
+    assert issubclass(annotation, BaseModel)
+    return annotation
+
+
+def _description(location: _Location) -> str:
+    keys = [part for part in location if isinstance(part, str)]
+    known = _section(location).model_fields.get(keys[-1]) if len(keys) > 1 else None
+    return known.description.rstrip(".") if known and known.description else ""
+
+
+def _suggestion(location: _Location) -> str:
+    known = sorted(_section(location).model_fields)
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"

@@ -1,0 +1,403 @@
+"""The conversation on an established association: messages in, messages out, one thread, one socket.
+
+The thread that serves an association is the only one that reads it. Between messages `receive` waits for the next
+request. During an operation only what may come then is read: C-CANCEL (remembered), responses to our own
+sub-operations (`request`), A-RELEASE and A-ABORT; one further request is parked and reading stops, so that a peer
+that sends ahead is held back by TCP and never by our memory (PS3.7 8.1: we negotiate no asynchronous operations).
+
+A peer's abort, a lost connection and a broken rule unwind the handler as an `AssociationOver`, at its next call.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pacsnode.dimse.association.acse import Roles
+from pacsnode.dimse.association.command import CommandField, CommandSet, Element
+from pacsnode.dimse.association.endings import (
+    AbortReason,
+    AssociationOver,
+    ConnectionLost,
+    MessageViolation,
+    PeerAborted,
+    ProtocolViolation,
+)
+from pacsnode.dimse.association.pdu import (
+    A_RELEASE_RP,
+    A_RELEASE_RQ,
+    IS_COMMAND,
+    IS_LAST,
+    P_DATA_HEADER,
+    PDV_OVERHEAD,
+    PDUType,
+    a_abort,
+)
+from pacsnode.dimse.association.reader import PDV, Reader
+from pacsnode.dimse.association.transport import Transport
+
+_WRITE_SECONDS = 60.0
+_BYTES_PER_SECOND = 10_000
+_BETWEEN_FRAGMENTS_SECONDS = 60.0
+_ABORT_SECONDS = 1.0
+_MAX_COMMAND_BYTES = 16 << 10
+_UNLIMITED_FRAGMENT_BYTES = 1 << 20
+_MAX_CANCELS = 64
+
+_SOURCE_USER, _SOURCE_PROVIDER = 0, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An accepted presentation context; `requestor` is what the requestor of the association may be."""
+
+    context_id: int
+    abstract_syntax: str
+    transfer_syntax: str
+    requestor: Roles
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A received command set and the context it came in. Its data set, if any, must be read next."""
+
+    context: Context
+    command: CommandSet
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """In seconds: `dimse` for a response to our request, `network` between two messages of the peer."""
+
+    acse: float
+    dimse: float
+    network: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Who talks: `association_id` names the association in logs."""
+
+    association_id: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+
+
+class Conversation:
+    """One established association, used by one thread."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        reader: Reader,
+        *,
+        parties: Parties,
+        contexts: dict[int, Context],
+        peer_max_pdu_bytes: int,
+        timeouts: Timeouts,
+    ) -> None:
+        self.transport = transport
+        self.parties = parties
+        self.contexts = contexts
+        self._reader = reader
+        self._timeouts = timeouts
+        fragment = peer_max_pdu_bytes - PDV_OVERHEAD if peer_max_pdu_bytes else _UNLIMITED_FRAGMENT_BYTES
+        # A fragment has even length; a peer whose maximum leaves none still gets its two bytes.
+        self.fragment_bytes = max(2, min(fragment, _UNLIMITED_FRAGMENT_BYTES) // 2 * 2)
+        self._parked: Message | None = None
+        self._cancelled: set[int] = set()
+        self._pdv: PDV | None = None  # a PDV whose header was read ahead
+        self._unread: Message | None = None  # the message whose data set was not read yet
+        self._is_release_requested = False
+        self._message_id = 0
+
+    # What comes in
+
+    def receive(self) -> Message | None:
+        """Wait for the peer's next request; None when the peer has released the association.
+
+        Responses that nobody waits for and late C-CANCELs are dropped, as they may cross with what they belong to.
+        """
+        self._require_read()
+        self._cancelled.clear()
+        if self._parked is not None:
+            parked, self._parked = self._parked, None
+            self._unread = parked if parked.command.has_data_set else None
+            return parked
+        while not self._is_release_requested:
+            message = self._next_message(self._timeouts.network, is_idle=True)
+            if message is None:
+                break
+            if not message.command.is_response and message.command.field != CommandField.C_CANCEL:
+                return message
+            self.skip_data_set()
+        self._send([A_RELEASE_RP])
+        self.transport.finish(_ABORT_SECONDS)
+        return None
+
+    def next_message(self) -> Message:
+        """Wait for the peer's next message of any kind, within the time for a response to us.
+
+        For a requestor that serves sub-operations while its own request is answered (C-GET SCU).
+        """
+        self._require_read()
+        message = self._next_message(self._timeouts.dimse)
+        if message is None:
+            raise MessageViolation("a release while a response is due")
+        return message
+
+    def read_data_set(self, consume: Callable[[bytes], None]) -> None:
+        """Hand the current message's data set over in pieces, in order, as they arrive.
+
+        Raises `MessageViolation` for a command set within it or another context's fragment.
+        """
+        assert self._unread is not None
+        context_id = self._unread.context.context_id
+        while True:
+            pdv = self._next_pdv(_BETWEEN_FRAGMENTS_SECONDS)
+            if pdv is None:
+                raise MessageViolation("a release within a data set")
+            if pdv.is_command or pdv.context_id != context_id:
+                raise MessageViolation("a data set that is broken by another message")
+            while piece := self._reader.piece():
+                consume(bytes(piece))
+            if pdv.is_last:
+                self._unread = None
+                return
+
+    def data_set(self, max_bytes: int) -> bytes:
+        """Return the current message's data set, b"" if it has none; raises `MessageViolation` over the limit."""
+        if self._unread is None:
+            return b""
+        pieces, size = list[bytes](), 0
+
+        def consume(piece: bytes) -> None:
+            nonlocal size
+            size += len(piece)
+            if size > max_bytes:
+                raise MessageViolation(f"an Identifier of more than {max_bytes} bytes")
+            pieces.append(piece)
+
+        self.read_data_set(consume)
+        return b"".join(pieces)
+
+    def skip_data_set(self) -> None:
+        """Read over the current message's data set, if it has one."""
+        if self._unread is not None:
+            self.read_data_set(lambda _: None)
+
+    def cancelled(self, message_id: int) -> bool:
+        """Return whether the peer has cancelled an operation, looking at what has arrived without waiting."""
+        while self._may_read_on() and self._reader.has_whole_pdu():
+            self._take_one()
+        return message_id in self._cancelled
+
+    def wait(self, wake_descriptor: int, deadline: float) -> None:
+        """Wait for something from the peer (it is taken), for the wake descriptor, or for the deadline.
+
+        Raises what the peer's abort or a lost connection raises. While a request is parked only the other two count.
+        """
+        if not self._may_read_on() or not self._reader.has_whole_pdu():
+            self.transport.wait_readable(wake_descriptor, deadline, ignore_peer=not self._may_read_on())
+        while self._may_read_on() and self._reader.has_whole_pdu():
+            self._take_one()
+
+    def _may_read_on(self) -> bool:
+        return self._parked is None and self._unread is None and not self._is_release_requested
+
+    def _take_one(self) -> None:
+        """Read one message during an operation: C-CANCEL is remembered, another request parked."""
+        message = self._next_message(_BETWEEN_FRAGMENTS_SECONDS)
+        if message is None:
+            return
+        command = message.command
+        if command.field == CommandField.C_CANCEL:
+            if len(self._cancelled) < _MAX_CANCELS:
+                self._cancelled.add(command.message_id_being_responded_to)
+        elif command.is_response:
+            self.skip_data_set()  # late, for a sub-operation that was given up
+        else:
+            self._parked, self._unread = message, None
+
+    def _next_message(self, wait_seconds: float, *, is_idle: bool = False) -> Message | None:
+        """Read a command set; None if the peer requests the release instead."""
+        command, context_id = bytearray(), 0
+        while True:
+            pdv = self._next_pdv(wait_seconds, is_idle=is_idle and not command)
+            if pdv is None:
+                if command:
+                    raise MessageViolation("a release within a command set")
+                return None
+            if not pdv.is_command or (command and pdv.context_id != context_id):
+                raise MessageViolation("a fragment that belongs to no message")
+            context_id = pdv.context_id
+            while piece := self._reader.piece():
+                command += piece
+                if len(command) > _MAX_COMMAND_BYTES:
+                    raise MessageViolation(f"a command set of more than {_MAX_COMMAND_BYTES} bytes")
+            if pdv.is_last:
+                break
+            wait_seconds = _BETWEEN_FRAGMENTS_SECONDS
+        context = self.contexts.get(context_id)
+        if context is None:
+            raise ProtocolViolation(
+                f"presentation context {context_id} was not accepted", AbortReason.INVALID_PDU_PARAMETER_VALUE
+            )
+        message = Message(context, CommandSet.decode(bytes(command)))
+        self._unread = message if message.command.has_data_set else None
+        return message
+
+    def _next_pdv(self, wait_seconds: float, *, is_idle: bool = False) -> PDV | None:
+        """Return the next PDV; None when the peer requests the release."""
+        if self._reader.is_within_pdu:
+            return self._reader.next_pdv()
+        pdu_type, length = self._reader.next_pdu(wait_seconds, is_idle=is_idle)
+        if pdu_type == PDUType.P_DATA_TF:
+            return self._reader.next_pdv()
+        body = self._reader.body(length)
+        if pdu_type == PDUType.A_RELEASE_RQ:
+            self._is_release_requested = True
+            return None
+        if pdu_type == PDUType.A_ABORT:
+            raise PeerAborted(f"aborted by the peer (source {body[2]}, reason {body[3]})")
+        raise ProtocolViolation(f"{PDUType(pdu_type).name} on an association", AbortReason.UNEXPECTED_PDU)
+
+    def _require_read(self) -> None:
+        if self._unread is not None:
+            self.skip_data_set()
+
+    # What goes out
+
+    def respond(self, context: Context, command: bytes, data_set: bytes | None = None) -> None:
+        """Send one message; a command set and data set that fit go out in one write."""
+        self._send(self.framed(context.context_id, command, data_set))
+
+    def respond_all(self, context: Context, messages: list[tuple[bytes, bytes | None]]) -> None:
+        """Send several messages in one write."""
+        parts: list[bytes | memoryview] = []
+        for command, data_set in messages:
+            parts += self.framed(context.context_id, command, data_set)
+        self._send([b"".join(parts)])
+
+    def framed(self, context_id: int, command: bytes, data_set: bytes | None = None) -> list[bytes | memoryview]:
+        """Return the P-DATA-TF PDUs of a message, one PDV each, none longer than the peer takes."""
+        parts: list[bytes | memoryview] = []
+        for data, kind in ((command, IS_COMMAND), (data_set, 0)):
+            if data is not None:
+                parts += self.fragments(context_id, memoryview(data), kind=kind, is_last=True)
+        return parts
+
+    def fragments(
+        self, context_id: int, data: memoryview, *, kind: int, is_last: bool
+    ) -> list[bytes | memoryview]:
+        """Return P-DATA-TF PDUs for a part of a command set or data set, `is_last` if it ends with it."""
+        parts: list[bytes | memoryview] = []
+        size = self.fragment_bytes
+        for at in range(0, max(len(data), 1), size):
+            fragment = data[at : at + size]
+            control = kind | (IS_LAST if is_last and at + size >= len(data) else 0)
+            length = len(fragment)
+            parts += [
+                P_DATA_HEADER.pack(PDUType.P_DATA_TF, length + PDV_OVERHEAD, length + 2, context_id, control),
+                fragment,
+            ]
+        return parts
+
+    def send_parts(self, parts: list[bytes | memoryview]) -> None:
+        """Send framed parts (see `fragments`) in one gathered write."""
+        self._send(parts)
+
+    def _send(self, parts: list[bytes | memoryview]) -> None:
+        size = sum(map(len, parts))
+        self.transport.send(parts, time.monotonic() + _WRITE_SECONDS + size / _BYTES_PER_SECOND)
+
+    # What we ask for
+
+    def next_message_id(self) -> int:
+        """Return a Message ID for a request of ours."""
+        self._message_id = self._message_id % 0xFFFF + 1
+        return self._message_id
+
+    def response_to(self, message_id: int) -> Message:
+        """Wait for the response to our request, by Message ID Being Responded To.
+
+        C-CANCELs that arrive meanwhile are remembered; another request of the peer or a release is a
+        `MessageViolation`, since no asynchronous operations were negotiated.
+        """
+        while True:
+            message = self._next_message(self._timeouts.dimse)
+            if message is None:
+                raise MessageViolation("a release while a response is due")
+            command = message.command
+            if command.field == CommandField.C_CANCEL:
+                self._cancelled.add(command.message_id_being_responded_to)
+            elif not command.is_response:
+                raise MessageViolation("a request while a response is due")
+            elif command.message_id_being_responded_to == message_id:
+                return message
+            else:
+                self.skip_data_set()
+
+    def context_for(self, abstract_syntax: str, transfer_syntax: str, *, as_requestor: bool) -> Context | None:
+        """Return the context to send an instance in, with our role as SCU."""
+        for context in self.contexts.values():
+            if context.abstract_syntax == abstract_syntax and context.transfer_syntax == transfer_syntax:
+                may_send = context.requestor.is_scu if as_requestor else context.requestor.is_scp
+                if may_send:
+                    return context
+        return None
+
+    # How it ends
+
+    def release(self) -> None:
+        """Ask for the release and wait for the answer; raises `AssociationOver`."""
+        self._send([A_RELEASE_RQ])
+        while True:
+            pdu_type, length = self._reader.next_pdu(self._timeouts.acse)
+            if pdu_type == PDUType.P_DATA_TF:
+                while self._reader.is_within_pdu:
+                    self._reader.next_pdv()
+                    while self._reader.piece():
+                        pass
+                continue
+            self._reader.body(length)
+            if pdu_type == PDUType.A_RELEASE_RQ:
+                self._send([A_RELEASE_RP])  # both sides at once (PS3.8 9.2, Sta7)
+            elif pdu_type == PDUType.A_RELEASE_RP:
+                break
+            else:
+                raise PeerAborted(f"{PDUType(pdu_type).name} instead of a release response")
+        self.transport.close()
+
+    def abort(self, over: AssociationOver | None = None) -> None:
+        """Send the A-ABORT that fits how the association ended, if one does, and close. Never raises."""
+        abort_connection(self.transport, over)
+
+
+def abort_connection(transport: Transport, over: AssociationOver | None) -> None:
+    """Send the A-ABORT that fits, if the peer is still there to read it, and close. Never raises."""
+    if isinstance(over, (PeerAborted, ConnectionLost)):
+        transport.close()
+        return
+    if isinstance(over, ProtocolViolation):
+        pdu = a_abort(_SOURCE_PROVIDER, over.reason)
+    else:
+        pdu = a_abort(_SOURCE_USER, 0)
+    try:
+        transport.send([pdu], time.monotonic() + _ABORT_SECONDS)
+    except AssociationOver:
+        transport.close()
+        return
+    transport.finish(_ABORT_SECONDS)
+
+
+def sub_operation_counts(remaining: int | None, completed: int, failed: int, warned: int) -> tuple[tuple[Element, int], ...]:
+    """Return the counts of a C-GET or C-MOVE response, without Remaining where the status forbids it."""
+    counts = (
+        (Element.NUMBER_OF_COMPLETED_SUB_OPERATIONS, completed),
+        (Element.NUMBER_OF_FAILED_SUB_OPERATIONS, failed),
+        (Element.NUMBER_OF_WARNING_SUB_OPERATIONS, warned),
+    )
+    if remaining is None:
+        return counts
+    return ((Element.NUMBER_OF_REMAINING_SUB_OPERATIONS, remaining), *counts)

@@ -1,0 +1,162 @@
+"""The requestor's side of establishing an association (PS3.8 9.2.2)."""
+
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pacsnode.dimse.association.acse import (
+    DEFAULT_ROLES,
+    AssociateAccept,
+    AssociateRequest,
+    Proposal,
+    Rejection,
+    Roles,
+    decode_accept,
+    decode_rejection,
+    encode_request,
+)
+from pacsnode.dimse.association.conversation import Context, Conversation, Parties, Timeouts, abort_connection
+from pacsnode.dimse.association.endings import (
+    AbortReason,
+    AssociationOver,
+    PeerAborted,
+    ProtocolViolation,
+)
+from pacsnode.dimse.association.pdu import PDUType
+from pacsnode.dimse.association.reader import Reader
+from pacsnode.dimse.association.transport import Transport
+from pacsnode.errors import NetworkError
+
+MAX_CONTEXTS = 128  # presentation context IDs are the odd numbers of one byte
+
+# PS3.8 table 9-21, in words, by source and reason.
+_REJECTIONS = {
+    (1, 1): "no reason given",
+    (1, 2): "application context not supported",
+    (1, 3): "it does not know our AE title",
+    (1, 7): "it does not answer to the AE title that was called",
+    (2, 1): "no reason given",
+    (2, 2): "protocol version not supported",
+    (3, 1): "temporary congestion",
+    (3, 2): "its limit of associations is reached",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An Application Entity to call."""
+
+    ae_title: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.ae_title}@{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """How we call: our AE title, the longest PDU that we take, and how long we wait."""
+
+    ae_title: str = "PACSNODE"
+    max_pdu_bytes: int = 262_144
+    acse_timeout_seconds: float = 10.0
+    dimse_timeout_seconds: float = 120.0
+
+
+def associate(
+    caller: Caller,
+    remote: Remote,
+    contexts: Sequence[tuple[str, tuple[str, ...]]],
+    *,
+    roles: dict[str, Roles] | None = None,
+    association_id: str = "",
+) -> Conversation:
+    """Connect and negotiate; `contexts` are abstract syntaxes with the transfer syntaxes to offer, at most 128.
+
+    Raises `NetworkError` with the reason in words.
+    """
+    assert len(contexts) <= MAX_CONTEXTS
+    deadline = time.monotonic() + caller.acse_timeout_seconds
+    request = AssociateRequest(
+        called_ae_title=remote.ae_title,
+        calling_ae_title=caller.ae_title,
+        application_context_name="",
+        proposals=tuple(
+            Proposal(2 * at + 1, abstract_syntax, transfer_syntaxes)
+            for at, (abstract_syntax, transfer_syntaxes) in enumerate(contexts)
+        ),
+        max_pdu_bytes=0,
+        roles=roles or {},
+    )
+    transport = Transport(_connect(remote, caller.acse_timeout_seconds))
+    reader = Reader(transport, max_pdu_bytes=caller.max_pdu_bytes)
+    try:
+        transport.send([encode_request(request, our_max_pdu_bytes=caller.max_pdu_bytes)], deadline)
+        accept = _answer(reader, deadline, remote)
+    except AssociationOver as over:
+        abort_connection(transport, over)
+        raise NetworkError(f"{remote}: no association: {over}") from over
+    except NetworkError:
+        transport.close()
+        raise
+    return Conversation(
+        transport,
+        reader,
+        parties=Parties(association_id, caller.ae_title, remote.ae_title, f"{remote.host}:{remote.port}"),
+        contexts=_accepted(request, accept),
+        peer_max_pdu_bytes=accept.max_pdu_bytes,
+        timeouts=Timeouts(
+            acse=caller.acse_timeout_seconds,
+            dimse=caller.dimse_timeout_seconds,
+            network=caller.dimse_timeout_seconds,
+        ),
+    )
+
+
+def _connect(remote: Remote, seconds: float) -> socket.socket:
+    try:
+        return socket.create_connection((remote.host, remote.port), timeout=seconds)
+    except TimeoutError as error:
+        raise NetworkError(f"{remote}: no connection within {seconds:g} s") from error
+    except OSError as error:
+        raise NetworkError(f"{remote}: no connection: {error.strerror or error}") from error
+
+
+def _answer(reader: Reader, deadline: float, remote: Remote) -> AssociateAccept:
+    pdu_type, length = reader.first_pdu(deadline)
+    body = reader.body(length)
+    if pdu_type == PDUType.A_ASSOCIATE_AC:
+        return decode_accept(body)
+    if pdu_type == PDUType.A_ASSOCIATE_RJ:
+        raise NetworkError(f"{remote}: association rejected{_in_words(decode_rejection(body))}")
+    if pdu_type == PDUType.A_ABORT:
+        raise PeerAborted(f"aborted by the peer (source {body[2]}, reason {body[3]})")
+    raise ProtocolViolation(f"{PDUType(pdu_type).name} instead of an answer", AbortReason.UNEXPECTED_PDU)
+
+
+def _in_words(rejection: Rejection) -> str:
+    is_temporary = " for now" if rejection.result == 2 else ""
+    reason = _REJECTIONS.get((rejection.source, rejection.reason), "no known reason")
+    return f"{is_temporary}: {reason} ({rejection.result}/{rejection.source}/{rejection.reason})"
+
+
+def _accepted(request: AssociateRequest, accept: AssociateAccept) -> dict[int, Context]:
+    proposals = {proposal.context_id: proposal for proposal in request.proposals}
+    contexts = {}
+    for decision in accept.decisions:
+        proposal = proposals.get(decision.context_id)
+        if proposal is None or decision.result != 0 or decision.transfer_syntax not in proposal.transfer_syntaxes:
+            continue
+        proposed = request.roles.get(proposal.abstract_syntax)
+        answered = accept.roles.get(proposal.abstract_syntax)
+        roles = DEFAULT_ROLES
+        if proposed is not None and answered is not None:
+            roles = Roles(
+                is_scu=proposed.is_scu and answered.is_scu, is_scp=proposed.is_scp and answered.is_scp
+            )
+        contexts[decision.context_id] = Context(
+            decision.context_id, proposal.abstract_syntax, decision.transfer_syntax, roles
+        )
+    return contexts

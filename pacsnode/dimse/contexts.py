@@ -1,0 +1,129 @@
+"""Which presentation contexts are accepted, in which transfer syntax and roles: a pure rule over tables.
+
+What the caller may not do is refused as `user-rejection`, what the node does not offer to anybody as
+`abstract-syntax-not-supported` (PS3.8 table 9-18). Among the transfer syntaxes of one context the requestor's order
+counts, but Explicit VR goes before Implicit VR, and Big Endian after both (`DICOM.md` of the design; PS3.5 10.1).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from pynetdicom import sop_class
+
+from pacsnode.access.peer import Service
+from pacsnode.dicom.identifier import InformationModel
+from pacsnode.dicom.uid import (
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    is_accepted_transfer_syntax,
+    is_storage_sop_class,
+)
+from pacsnode.dimse.association.acse import DEFAULT_ROLES, AssociateRequest, Decision, Proposal, Roles
+from pacsnode.dimse.association.conversation import Context
+
+
+def _uid(keyword: str) -> str:
+    """Return a SOP Class UID by its keyword; pynetdicom makes these names when it is imported."""
+    return str(getattr(sop_class, keyword))
+
+
+VERIFICATION = _uid("Verification")
+
+FIND_MODELS = {
+    _uid("PatientRootQueryRetrieveInformationModelFind"): InformationModel.PATIENT_ROOT,
+    _uid("StudyRootQueryRetrieveInformationModelFind"): InformationModel.STUDY_ROOT,
+}
+MOVE_MODELS = {
+    _uid("PatientRootQueryRetrieveInformationModelMove"): InformationModel.PATIENT_ROOT,
+    _uid("StudyRootQueryRetrieveInformationModelMove"): InformationModel.STUDY_ROOT,
+}
+GET_MODELS = {
+    _uid("PatientRootQueryRetrieveInformationModelGet"): InformationModel.PATIENT_ROOT,
+    _uid("StudyRootQueryRetrieveInformationModelGet"): InformationModel.STUDY_ROOT,
+}
+
+_SERVICES = (
+    {VERIFICATION: Service.ECHO}
+    | dict.fromkeys(FIND_MODELS, Service.FIND)
+    | dict.fromkeys(MOVE_MODELS, Service.MOVE)
+    | dict.fromkeys(GET_MODELS, Service.GET)
+)
+_UNCOMPRESSED = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN)
+
+
+class Result(IntEnum):
+    """Result of a presentation context (PS3.8 table 9-18)."""
+
+    ACCEPTANCE = 0
+    USER_REJECTION = 1
+    NO_REASON = 2
+    ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
+    TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Negotiated:
+    """The answer to all proposals of a request."""
+
+    decisions: tuple[Decision, ...]
+    contexts: dict[int, Context]
+    roles: dict[str, Roles]
+
+
+def negotiate(request: AssociateRequest, may: Callable[[Service], bool], *, private_sop_classes: bool) -> Negotiated:
+    """Decide on each proposed context. `may` tells what the caller is allowed."""
+    decisions, contexts, roles = [], {}, {}
+    for proposal in request.proposals:
+        proposed = request.roles.get(proposal.abstract_syntax, DEFAULT_ROLES)
+        result, transfer_syntax, granted = _decide(proposal, proposed, may, private_sop_classes=private_sop_classes)
+        if result is Result.ACCEPTANCE:
+            contexts[proposal.context_id] = Context(
+                proposal.context_id, proposal.abstract_syntax, transfer_syntax, granted
+            )
+            if proposal.abstract_syntax in request.roles:
+                roles[proposal.abstract_syntax] = granted
+        decisions.append(
+            Decision(
+                proposal.context_id,
+                proposal.abstract_syntax,
+                result,
+                transfer_syntax or IMPLICIT_VR_LITTLE_ENDIAN,
+            )
+        )
+    return Negotiated(tuple(decisions), contexts, roles)
+
+
+def _decide(
+    proposal: Proposal, proposed: Roles, may: Callable[[Service], bool], *, private_sop_classes: bool
+) -> tuple[Result, str, Roles]:
+    service = _SERVICES.get(proposal.abstract_syntax)
+    if service is not None:
+        usable = [uid for uid in _UNCOMPRESSED if uid in proposal.transfer_syntaxes]
+        granted = Roles(is_scu=may(service), is_scp=False)
+    elif is_storage_sop_class(proposal.abstract_syntax, private=private_sop_classes):
+        granted = Roles(
+            is_scu=proposed.is_scu and may(Service.STORE), is_scp=proposed.is_scp and may(Service.GET)
+        )
+        usable = _storage_transfer_syntaxes(proposal.transfer_syntaxes, is_sent_to_us=proposed.is_scu)
+    else:
+        return Result.ABSTRACT_SYNTAX_NOT_SUPPORTED, "", proposed
+    if not (granted.is_scu or granted.is_scp):
+        return Result.USER_REJECTION, "", granted
+    if not usable:
+        return Result.TRANSFER_SYNTAXES_NOT_SUPPORTED, "", granted
+    return Result.ACCEPTANCE, usable[0], granted
+
+
+def _storage_transfer_syntaxes(offered: Sequence[str], *, is_sent_to_us: bool) -> list[str]:
+    """Return the offered transfer syntaxes that can be used, the one to choose first.
+
+    What is sent to us is taken in the requestor's order. What we send goes uncompressed if that is offered, since
+    a stored instance can always be brought into it.
+    """
+    accepted = [uid for uid in offered if is_accepted_transfer_syntax(uid)]
+    uncompressed = [uid for uid in _UNCOMPRESSED if uid in accepted]
+    if uncompressed and (not is_sent_to_us or accepted[0] in _UNCOMPRESSED):
+        return uncompressed
+    return accepted

@@ -1,0 +1,102 @@
+"""C-FIND (PS3.4 C.4.1): a page of Pending responses a write, C-CANCEL looked for between them."""
+
+import time
+from dataclasses import dataclass
+
+from pacsnode.access.policy import Policy
+from pacsnode.archive.find import Find
+from pacsnode.dicom.identifier import Query, parse
+from pacsnode.dicom.response import ResponseEncoder
+from pacsnode.dimse import status
+from pacsnode.dimse.association.command import response
+from pacsnode.dimse.association.conversation import Conversation, Message
+from pacsnode.dimse.contexts import FIND_MODELS
+from pacsnode.dimse.status import FindStatus
+from pacsnode.errors import InvalidIdentifier, PacsNodeError
+from pacsnode.observe import Observer, QueryAnswered
+
+MAX_IDENTIFIER_BYTES = 4 << 20
+
+_ANSWERS_PER_WRITE = 64
+_QUERY_RETRIEVE_LEVEL = 0x00080052
+
+
+@dataclass(slots=True)
+class _Answering:
+    """How far a query is answered."""
+
+    level: str = ""
+    matches: int = 0
+    is_cancelled: bool = False
+
+
+class QuerySCP:
+    """Answers queries."""
+
+    def __init__(self, find: Find, policy: Policy, observer: Observer, *, ae_title: str) -> None:
+        """`ae_title` is what Retrieve AE Title (0008,0054) says."""
+        self._find = find
+        self._policy = policy
+        self._observer = observer
+        self._ae_title = ae_title
+
+    def serve(self, conversation: Conversation, message: Message) -> None:
+        """Answer one query."""
+        started, answering = time.monotonic(), _Answering()
+        code, comment = int(FindStatus.SUCCESS), ""
+        offending: tuple[int, ...] = ()
+        identifier = conversation.data_set(MAX_IDENTIFIER_BYTES)
+        try:
+            query = self._query(conversation, message, identifier)
+            answering.level = query.level.name
+            self._answer(conversation, message, query, answering)
+            if answering.is_cancelled:
+                code, comment = FindStatus.CANCEL, ""
+        except PacsNodeError as error:
+            code, comment = status.of_find(error)
+            offending = status.offending_of(error)
+        final = response(message.command, code, comment=comment, offending=offending)
+        conversation.respond(message.context, final)
+        self._observer(
+            QueryAnswered(
+                association_id=conversation.parties.association_id,
+                calling_ae_title=conversation.parties.calling_ae_title,
+                model=FIND_MODELS[message.context.abstract_syntax].value,
+                level=answering.level,
+                matches=answering.matches,
+                status=code,
+                comment=comment,
+                seconds=time.monotonic() - started,
+            )
+        )
+
+    def _query(self, conversation: Conversation, message: Message, identifier: bytes) -> Query:
+        model = FIND_MODELS[message.context.abstract_syntax]
+        query = parse(identifier, message.context.transfer_syntax, model)
+        peer = self._policy.peer(conversation.parties.calling_ae_title)
+        if query.is_relational and peer is not None and peer.strict_hierarchy:
+            raise InvalidIdentifier("a unique key above the level is missing", offending=(_QUERY_RETRIEVE_LEVEL,))
+        return query
+
+    def _answer(
+        self, conversation: Conversation, message: Message, query: Query, answering: _Answering
+    ) -> None:
+        peer = self._policy.peer(conversation.parties.calling_ae_title)
+        encoder = ResponseEncoder(
+            query,
+            transfer_syntax_uid=message.context.transfer_syntax,
+            retrieve_ae_title=self._ae_title,
+            character_sets=(peer.character_set,) if peer is not None and peer.character_set else None,
+        )
+        is_partial = bool(query.unsupported) and not (peer is not None and peer.return_unknown_keys)
+        code = FindStatus.PENDING_WITHOUT_OPTIONAL_KEYS if is_partial else FindStatus.PENDING
+        pending = response(message.command, code, has_data_set=True)
+        message_id = message.command.message_id
+        for page in self._find.answers(query):
+            for start in range(0, len(page), _ANSWERS_PER_WRITE):
+                if conversation.cancelled(message_id):
+                    answering.is_cancelled = True
+                    return
+                rows = page[start : start + _ANSWERS_PER_WRITE]
+                conversation.respond_all(message.context, [(pending, encoder.encode(row)) for row in rows])
+                answering.matches += len(rows)

@@ -1,0 +1,96 @@
+"""A small storage SCP that writes what it receives into a folder: a C-MOVE destination for demonstrations and tests.
+
+It keeps no index and syncs nothing; a node does.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pacsnode.access.policy import Policy, UnknownPeers
+from pacsnode.dicom.uid import validated
+from pacsnode.dimse.association.command import Element, response
+from pacsnode.dimse.association.conversation import Conversation, Message, Timeouts
+from pacsnode.dimse.scu import write_instance
+from pacsnode.dimse.server import SCPs, DimseServer, ServerSettings
+from pacsnode.dimse.status import GeneralStatus, StorageStatus
+from pacsnode.dimse.verification_scp import VerificationSCP
+from pacsnode.errors import InvalidUID
+from pacsnode.observe import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where a running receiver listens and writes."""
+
+    ae_title: str
+    port: int
+    folder: Path
+
+
+class _FolderSCP:
+    """C-STORE into a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def serve(self, conversation: Conversation, message: Message) -> None:
+        command, context, parties = message.command, message.context, conversation.parties
+        status = int(StorageStatus.SUCCESS)
+        try:
+            uid = validated(command.raw(Element.AFFECTED_SOP_INSTANCE_UID))
+            write_instance(
+                conversation, context, uid, parties.calling_ae_title, parties.called_ae_title, self._folder
+            )
+        except InvalidUID:
+            conversation.skip_data_set()
+            status = GeneralStatus.INVALID_SOP_INSTANCE
+        except OSError:
+            conversation.skip_data_set()
+            status = StorageStatus.OUT_OF_RESOURCES
+        conversation.respond(context, response(command, status))
+
+
+class _Refusing:
+    """Every other operation."""
+
+    def serve(self, conversation: Conversation, message: Message) -> None:
+        conversation.skip_data_set()
+        refusal = response(message.command, GeneralStatus.UNRECOGNIZED_OPERATION)
+        conversation.respond(message.context, refusal)
+
+
+def _unobserved(_: Event) -> None:
+    return None
+
+
+@contextmanager
+def receiver(folder: Path, ae_title: str, *, port: int = 0) -> Iterator[Receiver]:
+    """Receive on loopback into `folder` while the context lasts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = ServerSettings(
+        ae_title=ae_title,
+        ae_title_aliases=(),
+        host="127.0.0.1",
+        port=port,
+        max_associations=20,
+        max_pdu_bytes=262_144,
+        timeouts=Timeouts(acse=10.0, dimse=60.0, network=60.0),
+        check_called_ae=True,
+        private_sop_classes=True,
+    )
+    refusing = _Refusing()
+    scps = SCPs(
+        verification=VerificationSCP(_unobserved),
+        storage=_FolderSCP(folder),
+        query=refusing,
+        get=refusing,
+        move=refusing,
+    )
+    server = DimseServer(settings, Policy(unknown_peers=UnknownPeers.ALL), scps, _unobserved)
+    server.start()
+    try:
+        yield Receiver(ae_title, server.port, folder)
+    finally:
+        server.stop(grace_seconds=5.0)

@@ -1,0 +1,234 @@
+"""The index in SQLite: the port's methods over schema, sql, adding and the database.
+
+A damaged file is found when it is opened as far as that is quick (header, length, and a full check up to
+`CHECKED_BYTES`); `verify` reads all of it and may run behind a node that is up.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pacsnode.database import LOCK_WAIT_SECONDS, Database
+from pacsnode.dicom.attributes import Level
+from pacsnode.dicom.identifier import Query
+from pacsnode.errors import PatientConflict, PermanentError
+from pacsnode.index import schema, sql
+from pacsnode.index.adding import Additions
+from pacsnode.index.base import Added, Arrival, DuplicatePolicy, Located, Row
+from pacsnode.index.conditions import Fragment
+from pacsnode.index.identity import Person, are_in_conflict
+
+FIRST_PAGE_ROWS = 32
+PAGE_ROWS = 256
+CHECKED_BYTES = 32 << 20
+_STORED_BATCH = 1000
+_MAX_ID = (1 << 63) - 1
+
+_WAITING = f"""SELECT {sql.LOCATED} FROM spooled CROSS JOIN instance ON instance.id = spooled.instance {sql.UPWARDS}
+    WHERE spooled.token > ? ORDER BY spooled.token LIMIT ?"""
+_EVERYTHING = (
+    f"SELECT {sql.LOCATED} FROM instance {sql.UPWARDS} WHERE instance.id > ? ORDER BY instance.id LIMIT ?"
+)
+_STATISTICS = f"""SELECT
+    (SELECT count(*) FROM patient WHERE {schema.TABLES[Level.PATIENT].visible}),
+    (SELECT count(*) FROM study WHERE {schema.TABLES[Level.STUDY].visible}),
+    (SELECT count(*) FROM series WHERE {schema.TABLES[Level.SERIES].visible}),
+    (SELECT coalesce(sum({schema.counting(Level.PATIENT, Level.IMAGE)}), 0) FROM patient),
+    (SELECT count(*) FROM instance INDEXED BY instance_hidden WHERE NOT is_served),
+    (SELECT count(*) FROM spooled)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How much the index holds; entities count if they are answered."""
+
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    versions_hidden: int
+    waiting: int
+
+
+class SqliteIndex:
+    """`index.base.Index` in one SQLite file, which several processes may have open.
+
+    Without a path it is a temporary one that goes with `close`. Raises `PermanentError` for a damaged file,
+    `ConfigError` for a network file system or the schema of a newer program.
+    """
+
+    def __init__(
+        self, path: Path | None = None, *, readers: int = 4, wait_seconds: float = LOCK_WAIT_SECONDS
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="pacsnode-index-") if path is None else None
+        self.path = path or Path(self._folder.name if self._folder else "", "index.db")
+        self._additions = Additions()
+        _refuse_damaged(self.path)
+        self._database = Database(
+            self.path,
+            schema.MIGRATIONS,
+            synchronous="NORMAL" if path else "OFF",
+            readers=readers,
+            wait_seconds=wait_seconds,
+            forget=self._additions.forget,
+        )
+        if self.path.stat().st_size <= CHECKED_BYTES:
+            self._refuse_inconsistent()
+
+    def close(self) -> None:
+        """Close the file; a commit in flight completes."""
+        self._database.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def add(
+        self, arrival: Arrival, policy: DuplicatePolicy, *, known_different: frozenset[int] = frozenset()
+    ) -> Added:
+        """See `Index.add`. `versions` are those that were kept before."""
+        add = self._additions.add
+        return self._database.write(lambda connection: add(connection, arrival, policy, known_different))
+
+    def find(self, query: Query) -> Iterator[Sequence[Row]]:
+        """See `Index.find`. A page may be empty: a long walk without matches lets the caller look up."""
+        compiled = sql.Compiled(query)
+        newest = self._newest(compiled)
+        driver = self._driver(compiled, newest)
+        if driver is None:
+            yield from self._walked(compiled, newest)
+        else:
+            yield from self._keyed(compiled, driver)
+
+    def _walked(self, compiled: sql.Compiled, newest: int) -> Iterator[Sequence[Row]]:
+        before, limit = newest + 1, FIRST_PAGE_ROWS
+        while before > 1:
+            floor = max(before - sql.WINDOW_IDS, 1)
+            rows = self._read(compiled.walked(before=before, floor=floor, limit=limit))
+            yield [row[1:] for row in rows]
+            before = rows[-1][0] if len(rows) == limit else floor
+            limit = PAGE_ROWS
+
+    def _keyed(self, compiled: sql.Compiled, driver: sql.Driver) -> Iterator[Sequence[Row]]:
+        before, limit = _MAX_ID, FIRST_PAGE_ROWS
+        while True:
+            rows = self._read(compiled.keyed(driver, before=before, limit=limit))
+            for at in range(0, len(rows), PAGE_ROWS):
+                yield [row[1:] for row in rows[at : at + PAGE_ROWS]]
+            if len(rows) < limit:
+                return
+            before, limit = rows[-1][0], min(limit * 8, sql.CHUNK_ROWS)
+
+    def count(self, query: Query, *, at_most: int) -> int:
+        """See `Index.count`."""
+        compiled = sql.Compiled(query)
+        newest = self._newest(compiled)
+        driver = self._driver(compiled, newest)
+        window = sql.WINDOW_IDS if driver is None else newest
+        counted, before = 0, newest + 1
+        while before > 1 and counted < at_most:
+            floor = max(before - window, 1)
+            limit = at_most - counted
+            counted += self._read(compiled.counted(driver, before=before, floor=floor, limit=limit))[0][0]
+            before = floor
+        return counted
+
+    def locate(self, query: Query) -> list[Located]:
+        """See `Index.locate`."""
+        compiled = sql.Compiled(query)
+        driver = self._driver(compiled, _MAX_ID)
+        if query.level is Level.PATIENT:
+            self._refuse_conflict(compiled, driver)
+        return [Located(*row) for row in self._read(compiled.located(driver))]
+
+    def _refuse_conflict(self, compiled: sql.Compiled, driver: sql.Driver | None) -> None:
+        patients: dict[str, list[tuple[str | None, Person]]] = {}
+        for patient_id, issuer, *known in self._read(compiled.persons(driver)):
+            if patient_id:
+                patients.setdefault(patient_id, []).append((issuer, Person.of(*known)))
+        if any(are_in_conflict(same) for same in patients.values()):
+            raise PatientConflict("the Patient ID belongs to more than one person: retrieve by study")
+
+    def waiting(self, *, after_token: int = 0, limit: int) -> list[Located]:
+        """See `Index.waiting`. Versions that are not served wait too."""
+        return [Located(*row) for row in self._database.read(_WAITING, (after_token, limit))]
+
+    def mark_stored(self, instance_ids: Sequence[int]) -> None:
+        """See `Index.mark_stored`. Each batch of 1,000 is atomic; an id that does not wait is left alone."""
+        for at in range(0, len(instance_ids), _STORED_BATCH):
+            batch = [(instance_id,) for instance_id in instance_ids[at : at + _STORED_BATCH]]
+            self._database.write(
+                lambda connection, batch=batch: connection.executemany(  # type: ignore[misc]
+                    "DELETE FROM spooled WHERE instance = ?", batch
+                )
+            )
+
+    def sync(self) -> bool:
+        """See `Index.sync`. Readers hold nothing back: where they keep the WAL from moving, it is synced itself."""
+        self._database.sync()
+        return True
+
+    def statistics(self) -> Statistics:
+        """Return how much the index holds."""
+        return Statistics(*self._database.read(_STATISTICS)[0])
+
+    def everything(self, *, page: int = 1000) -> Iterator[Sequence[Located]]:
+        """Yield pages of all kept versions, in the order of arrival, with those that come meanwhile."""
+        after = 0
+        while rows := self._database.read(_EVERYTHING, (after, page)):
+            yield [Located(*row) for row in rows]
+            after = rows[-1][0]
+
+    def verify(self) -> list[str]:
+        """Return what SQLite finds wrong with the file, reading all of it."""
+        rows = self._database.read("PRAGMA quick_check")
+        return [text for (text,) in rows if text != "ok"]
+
+    def _refuse_inconsistent(self) -> None:
+        try:
+            found = self.verify()
+        except BaseException:
+            self.close()
+            raise
+        if found:
+            self.close()
+            raise PermanentError(f"{self.path} is damaged: {found[0].splitlines()[0]}")
+
+    def _newest(self, compiled: sql.Compiled) -> int:
+        newest: int = self._read(compiled.newest())[0][0]
+        return newest
+
+    def _driver(self, compiled: sql.Compiled, newest: int) -> sql.Driver | None:
+        probes = [self._read(compiled.probe(driver))[0] for driver in compiled.drivers]
+        return sql.chosen(compiled.drivers, probes, newest)
+
+    def _read(self, statement: Fragment) -> list[Any]:
+        return self._database.read(statement.sql, statement.parameters)
+
+
+def _refuse_damaged(path: Path) -> None:
+    """Raise `PermanentError` for a file that is no database or lost its end. An empty one is new.
+
+    While there is a WAL the end may be in it, so the length says nothing.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+            length = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return
+    if not length:
+        return
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        raise PermanentError(f"{path} is damaged: its header is not that of a database")
+    page_size = int.from_bytes(header[16:18], "big")
+    pages = int.from_bytes(header[28:32], "big")
+    expected = (65536 if page_size == 1 else page_size) * pages
+    wal = path.with_name(path.name + "-wal")
+    with contextlib.suppress(FileNotFoundError):
+        if wal.stat().st_size:
+            return
+    if length < expected:
+        raise PermanentError(f"{path} is damaged: {length} bytes instead of {expected}")

@@ -1,0 +1,113 @@
+"""Filing: what waits in the spool becomes objects of the storage.
+
+Each step takes a batch in the order of arrival: put all, sync the storage once, record them as stored, sync the
+index, and only then remove the spool entries. At every point at least one durable copy is named by an index that
+survives, or by the spool, which the next start reads again.
+
+An object that exists already may be our own earlier success (a crash between `put` and the record): equal length
+and CRC32C mean stored. Anything else under that name is left alone, the entry stays in the spool and is reported.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pacsnode.archive.objects import crc32c_of, entry_of, name_of
+from pacsnode.errors import DamagedObject, ObjectExists, ObjectNotFound, PermanentError, TemporaryError
+from pacsnode.index.base import Index, Located
+from pacsnode.spool import Entry, Spool
+from pacsnode.storage.base import Readable, Storage
+
+log = logging.getLogger(__name__)
+
+_BATCH = 256
+_IDLE_SECONDS = 30.0
+_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
+
+
+@dataclass(slots=True)
+class FilingState:
+    """What a step leaves for the next one."""
+
+    after_token: int = 0  # entries up to here were seen in this round; those that failed wait for the next
+    failures: int = 0  # steps that failed one after another
+
+
+class Filing:
+    """Moves instances from the spool to the storage. One thread calls `step`."""
+
+    def __init__(self, *, index: Index, spool: Spool, storage: Storage, stop: Callable[[], bool]) -> None:
+        """`stop` tells a step to end between two instances; what was put is still recorded."""
+        self._index = index
+        self._spool = spool
+        self._storage = storage
+        self._stop = stop
+        self._state = FilingState()
+        self._removable: list[Entry] = []  # stored and recorded; they go once the index is synced
+        self._reported: set[int] = set()
+
+    def step(self) -> float:
+        """File one batch; return after how many seconds to come again unless rung before (0: at once)."""
+        try:
+            count = self._file_batch()
+        except TemporaryError as error:
+            wait = _RETRY_SECONDS[min(self._state.failures, len(_RETRY_SECONDS) - 1)]
+            self._state.failures += 1
+            log.warning("filing stopped and goes on in %.0f s: %s", wait, error)
+            return wait
+        self._state.failures = 0
+        if count == _BATCH:
+            return 0.0
+        self._state.after_token = 0  # the next round begins with those that failed in this one
+        return _RETRY_SECONDS[0] if self._removable else _IDLE_SECONDS
+
+    def _file_batch(self) -> int:
+        batch = self._index.waiting(after_token=self._state.after_token, limit=_BATCH)
+        filed = [located for located in batch if not self._stop() and self._file(located)]
+        if filed:
+            self._storage.sync()
+            self._index.mark_stored([located.instance_id for located in filed])
+            self._removable += [entry for located in filed if (entry := entry_of(located))]
+        if batch:
+            self._state.after_token = batch[-1].token or 0
+        if self._removable and self._index.sync():
+            removable, self._removable = self._removable, []
+            for entry in removable:
+                self._spool.remove(entry)
+        return len(batch)
+
+    def _file(self, located: Located) -> bool:
+        """Put one instance; true if the storage has it, false (and reported once) if it has to wait."""
+        try:
+            self._put(located)
+        except PermanentError as error:
+            if located.instance_id not in self._reported:
+                self._reported.add(located.instance_id)
+                log.error("instance %s stays in the spool: %s", located.sop_instance_uid, error)
+            return False
+        return True
+
+    def _put(self, located: Located) -> None:
+        entry = entry_of(located)
+        assert entry is not None
+        source = self._spool.open(entry)
+        try:
+            if source.length != located.file_length:
+                raise DamagedObject(f"{source.length} bytes where {located.file_length} were received")
+            try:
+                self._storage.put(name_of(located), source)
+            except ObjectExists:
+                if not self._is_ours(name_of(located), located):
+                    raise
+        finally:
+            source.close()
+
+    def _is_ours(self, name: str, located: Located) -> bool:
+        try:
+            stored: Readable = self._storage.open(name)
+        except ObjectNotFound:
+            return False
+        try:
+            return stored.length == located.file_length and crc32c_of(stored) == located.file_crc32c
+        finally:
+            stored.close()

@@ -1,0 +1,178 @@
+"""The spool: instances that are durable here and not yet in the storage.
+
+`<spool>/ready/` holds one file per instance, complete and synced before it has a name. The name tells when it came
+and what it must contain, `<token>-<length>-<crc32c>.dcm`, so that a torn file is known without the index. A token
+is 63 bits: milliseconds since 1970 and a counter, ascending within a process even when the clock is set back.
+
+The spool is also the queue to the storage (`jobs.filing`); what cannot be filed because it is damaged goes to
+`<spool>/damaged/` and stays there for a person to look at.
+"""
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import google_crc32c
+
+from pacsnode.durable import DurableFolder, write_all
+from pacsnode.errors import ObjectExists, ObjectNotFound, OutOfResources
+from pacsnode.storage.files import FileReadable
+
+_COUNTER_BITS = 21
+_FLUSH_BYTES = 128 << 10
+_NAME = re.compile(r"([0-9a-f]{16})-([0-9]+)-([0-9a-f]{8})\.dcm", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of the spool. `length` in bytes, `crc32c` of all of them."""
+
+    token: int
+    length: int
+    crc32c: int
+
+    @property
+    def name(self) -> str:
+        """The file's name below `ready/`."""
+        return f"{self.token:016x}-{self.length}-{self.crc32c:08x}.dcm"
+
+    @property
+    def received_at_ms(self) -> int:
+        """When it was complete, in milliseconds since 1970."""
+        return self.token >> _COUNTER_BITS
+
+    @classmethod
+    def parse(cls, name: str) -> "Entry | None":
+        """Return the entry of a file name, None if the name is not the spool's."""
+        match = _NAME.fullmatch(name)
+        return cls(int(match[1], 16), int(match[2]), int(match[3], 16)) if match else None
+
+
+class Incoming:
+    """A file being received: no name, nothing durable, gone if the process dies. Not thread-safe."""
+
+    def __init__(self, spool: "Spool", descriptor: int) -> None:
+        self._spool = spool
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self.descriptor = descriptor
+        self.length = 0
+        self.crc32c = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes; raises `OutOfResources` when the disk is full or fails."""
+        self.crc32c = google_crc32c.extend(self.crc32c, chunk)
+        self.length += len(chunk)
+        self._pending.append(chunk)
+        self._pending_bytes += len(chunk)
+        if self._pending_bytes >= _FLUSH_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        chunks, self._pending, self._pending_bytes = self._pending, [], 0
+        try:
+            write_all(self.descriptor, chunks)
+        except OSError as error:
+            raise OutOfResources(f"the spool cannot be written: {error.strerror}") from error
+
+    def read(self, length: int, offset: int) -> bytes:
+        """Return bytes that were written before."""
+        if self._pending:
+            self._flush()
+        return os.pread(self.descriptor, length, offset)
+
+    def publish(self) -> Entry:
+        """Make the file durable under its entry's name; raises `OutOfResources`. The descriptor stays open."""
+        if self._pending:
+            self._flush()
+        return self._spool.publish(self)
+
+    def close(self) -> None:
+        """Let go of the file; without `publish` before, nothing of it remains."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+class Spool:
+    """The spool's folders. Any thread may call any method."""
+
+    def __init__(self, path: Path, *, min_free_bytes: int, now_ms: Callable[[], int]) -> None:
+        """Open or create the spool; raises `PermanentError` if its file system cannot serve."""
+        self._ready = DurableFolder(path / "ready")
+        self._damaged = path / "damaged"
+        self._min_free_bytes = min_free_bytes
+        self._now_ms = now_ms
+        self._last_token = 0
+        self._lock = threading.Lock()
+        self._is_suspect = False  # a write that should be durable failed: a probe must succeed first
+
+    def begin(self) -> Incoming:
+        """Start to receive a file; raises `OutOfResources` when space is short or the disk is suspect."""
+        try:
+            if self._ready.free_bytes() < self._min_free_bytes:
+                raise OutOfResources(f"free space in {self._ready.path} is under spool.min_free")
+            if self._is_suspect:
+                self._probe()
+            return Incoming(self, self._ready.unnamed_file())
+        except OSError as error:
+            raise OutOfResources(f"the spool cannot be written: {error.strerror}") from error
+
+    def _probe(self) -> None:
+        descriptor = self._ready.unnamed_file()
+        try:
+            os.write(descriptor, b"probe")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._is_suspect = False
+
+    def publish(self, incoming: Incoming) -> Entry:
+        """Make a complete file durable and give it a token; raises `OutOfResources`."""
+        while True:
+            entry = Entry(self._next_token(), incoming.length, incoming.crc32c)
+            try:
+                self._ready.publish(incoming.descriptor, entry.name)
+            except ObjectExists:
+                continue  # another process took this very token
+            except OutOfResources:
+                self._is_suspect = True
+                raise
+            return entry
+
+    def _next_token(self) -> int:
+        with self._lock:
+            self._last_token = max(self._last_token + 1, self._now_ms() << _COUNTER_BITS)
+            return self._last_token
+
+    def open(self, entry: Entry) -> FileReadable:
+        """Open an entry; raises `ObjectNotFound`."""
+        try:
+            return FileReadable(self._ready.open(entry.name))
+        except FileNotFoundError as error:
+            raise ObjectNotFound(f"spool entry {entry.name} is not there") from error
+        except OSError as error:
+            raise OutOfResources(f"spool entry {entry.name} could not be opened: {error.strerror}") from error
+
+    def remove(self, entry: Entry) -> None:
+        """Remove an entry if it is there: only when its bytes are durable elsewhere, or were never acknowledged."""
+        self._ready.remove(entry.name)
+
+    def entries(self) -> list[Entry]:
+        """Return all entries in the order of their tokens; files with other names are not the spool's."""
+        entries = [entry for entry in map(Entry.parse, self._ready.names()) if entry is not None]
+        return sorted(entries, key=lambda entry: entry.token)
+
+    def set_aside(self, entry: Entry) -> Path:
+        """Move a damaged entry to `damaged/` and return where it lies now."""
+        self._damaged.mkdir(mode=0o700, exist_ok=True)
+        target = self._damaged / entry.name
+        os.rename(self._ready.path / entry.name, target)
+        return target
+
+    def close(self) -> None:
+        """Let go of the folders."""
+        self._ready.close()

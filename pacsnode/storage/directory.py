@@ -1,0 +1,143 @@
+"""Objects as files below a folder: the embedded default.
+
+An object from the same file system is linked (no byte is copied, and the spool's durable file becomes the object);
+one from elsewhere is copied into an unnamed file first. `put` leaves folders to be synced; `sync` syncs each of them
+once, children before parents, so that a batch of a series costs one flush.
+"""
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from pacsnode.errors import ObjectExists, ObjectNotFound, OutOfResources, PermanentError
+from pacsnode.storage.base import ObjectInfo, Readable
+from pacsnode.storage.files import FileReadable
+
+_COPY_BYTES = 1 << 20
+
+
+class DirectoryStorage:
+    """The storage port over a local file system."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the folder (0700) if need be; raises `PermanentError`."""
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise PermanentError(f"storage {path}: {error.strerror}") from error
+        self._descriptors = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._unsynced: set[str] = set()
+        self._lock = threading.Lock()
+
+    def put(self, name: str, source: Readable) -> None:
+        """Create an object by linking or copying; raises `ObjectExists`, `OutOfResources`."""
+        try:
+            self._create_folders(name)
+            if not (isinstance(source, FileReadable) and self._link(source.descriptor, name)):
+                self._copy(source, name)
+        except FileExistsError as error:
+            raise ObjectExists(f"object {name} exists already") from error
+        except OSError as error:
+            raise OutOfResources(f"object {name} could not be written: {error.strerror}") from error
+        with self._lock:
+            self._unsynced.add(name.rpartition("/")[0])
+
+    def _create_folders(self, name: str) -> None:
+        parent = ""
+        for component in name.split("/")[:-1]:
+            folder = f"{parent}/{component}" if parent else component
+            try:
+                os.mkdir(folder, 0o700, dir_fd=self._root)
+            except FileExistsError:
+                pass
+            else:
+                with self._lock:
+                    self._unsynced.add(parent)
+            parent = folder
+
+    def _link(self, descriptor: int, name: str) -> bool:
+        try:
+            os.link(
+                str(descriptor), name, src_dir_fd=self._descriptors, dst_dir_fd=self._root, follow_symlinks=True
+            )
+        except OSError as error:
+            # EMLINK, EPERM: a file system without (further) hard links; ENOENT: the name was removed meanwhile.
+            if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOENT):
+                return False
+            raise
+        return True
+
+    def _copy(self, source: Readable, name: str) -> None:
+        folder = name.rpartition("/")[0] or "."
+        target = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=self._root)
+        try:
+            buffer, offset = memoryview(bytearray(_COPY_BYTES)), 0
+            while offset < source.length:
+                size = source.read_into(buffer[: source.length - offset], offset)
+                if size == 0:
+                    raise OutOfResources(f"object {name}: its source ended at {offset} of {source.length} bytes")
+                part = buffer[:size]
+                while part:
+                    part = part[os.write(target, part) :]
+                offset += size
+            os.fsync(target)
+            os.link(str(target), name, src_dir_fd=self._descriptors, dst_dir_fd=self._root, follow_symlinks=True)
+        finally:
+            os.close(target)
+
+    def open(self, name: str) -> Readable:
+        """Open an object; raises `ObjectNotFound`."""
+        try:
+            return FileReadable(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root))
+        except FileNotFoundError as error:
+            raise ObjectNotFound(f"object {name} is not there") from error
+        except OSError as error:
+            raise OutOfResources(f"object {name} could not be opened: {error.strerror}") from error
+
+    def list(self) -> Iterator[ObjectInfo]:
+        """Yield all objects; links and other things that are no files are left out."""
+        for folder, _, files, descriptor in os.fwalk(".", dir_fd=self._root):
+            for file in files:
+                try:
+                    status = os.stat(file, dir_fd=descriptor, follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    yield ObjectInfo(os.path.normpath(f"{folder}/{file}"), status.st_size)
+
+    def delete(self, name: str) -> None:
+        """Remove an object if it is there; raises `OutOfResources`."""
+        try:
+            os.unlink(name, dir_fd=self._root)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise OutOfResources(f"object {name} could not be removed: {error.strerror}") from error
+        with self._lock:
+            self._unsynced.add(name.rpartition("/")[0])
+
+    def sync(self) -> None:
+        """Sync each folder that changed since, children before parents; raises `OutOfResources`."""
+        with self._lock:
+            folders, self._unsynced = self._unsynced, set()
+        try:
+            for folder in sorted(folders, key=len, reverse=True):
+                descriptor = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        except OSError as error:
+            with self._lock:
+                self._unsynced |= folders
+            raise OutOfResources(f"storage {self.path} could not be synced: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close the folder; open objects stay readable."""
+        os.close(self._root)
+        os.close(self._descriptors)

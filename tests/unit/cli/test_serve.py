@@ -1,0 +1,82 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import pacsnode.processes
+from pacsnode.access.policy import UnknownPeers
+from pacsnode.config import Config
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    configs: list[Config] = []
+
+    def serve(config: Config, *, ready: Callable[[str, int], None]) -> None:
+        configs.append(config)
+        ready(config.dicom.ae_title, 4242)
+
+    module = ModuleType("pacsnode.processes.serve")
+    module.serve = serve  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pacsnode.processes.serve", module)
+    monkeypatch.setattr(pacsnode.processes, "serve", module, raising=False)
+    return configs
+
+
+def test_serve_without_a_file(run, served: list[Config], tmp_path: Path) -> None:
+    options = (
+        "--data-dir",
+        tmp_path / "d",
+        "--ae-title",
+        "NODE",
+        "--host",
+        "::1",
+        "--port",
+        "0",
+        "--allow-all",
+    )
+    result = run("serve", *options, "--storage", "memory:")
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        f"NODE listens on [::1]:4242, data in {tmp_path}/d, configuration built in",
+        "stopped",
+    ]
+    (config,) = served
+    assert (config.node.data_dir, config.dicom.ae_title, config.dicom.port) == (tmp_path / "d", "NODE", 0)
+    assert (config.access.unknown_peers, config.storage.url) == (UnknownPeers.ALL, "memory:")
+
+
+def test_options_win_over_the_file(run, served: list[Config], tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        '[dicom]\nport = 104\nae_title = "FILE"\n[access]\nunknown_peers = "none"\n'
+    )
+    assert run("serve", "--port", "105").exit_code == 0
+    (config,) = served
+    assert (config.dicom.port, config.dicom.ae_title) == (105, "FILE")
+    assert config.access.unknown_peers is UnknownPeers.NONE
+
+
+def test_json(run, served: list[Config], tmp_path: Path) -> None:
+    lines = run("serve", "--data-dir", tmp_path, "--json").output.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {
+            "listening": {
+                "ae_title": "PACSNODE",
+                "host": "127.0.0.1",
+                "port": 4242,
+                "data_dir": str(tmp_path),
+                "configuration": None,
+            }
+        },
+        {"result": {"stopped": True}},
+    ]
+
+
+def test_a_wrong_option_is_named_in_the_mistake(run, served: list[Config]) -> None:
+    raised = run("serve", "--ae-title", "SEVENTEEN LETTERS").exception
+    assert str(raised).startswith('--ae-title: dicom.ae_title = "SEVENTEEN LETTERS": ')
+    assert str(run("serve", "--storage", "gs://b/p").exception).startswith("--storage: storage.url = ")
+    assert served == []

@@ -1,0 +1,180 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from pacsnode.access.peer import Peer, Service
+from pacsnode.access.policy import Allowed
+from pacsnode.config.model import Config, default_data_dir
+
+
+def test_the_defaults_are_those_that_were_promised() -> None:
+    config = Config()
+    assert (config.dicom.ae_title, config.dicom.host, config.dicom.port) == ("PACSNODE", "127.0.0.1", 11112)
+    assert config.dicom.max_associations == 100
+    assert config.dicom.max_pdu == 262144
+    assert (config.dicom.acse_timeout, config.dicom.dimse_timeout, config.dicom.network_timeout) == (
+        10.0,
+        120.0,
+        900.0,
+    )
+    assert config.dicom.check_called_ae
+    assert config.dicom.private_sop_classes
+    assert config.limits.max_dataset == 4 << 30
+    assert config.access.unknown_peers.value == "echo"
+    assert config.storage.duplicates.value == "keep-both"
+    assert config.spool.min_free == 1 << 30
+    assert config.index.max_find_results == 0
+
+
+def test_everything_is_kept_below_the_data_directory(tmp_path: Path) -> None:
+    config = Config.model_validate({"node": {"data_dir": str(tmp_path)}})
+    assert config.spool.path == tmp_path / "spool"
+    assert config.index.path == tmp_path / "index"
+    assert config.storage.url == f"file://{tmp_path}/archive"
+    assert config.storage.directory == tmp_path / "archive"
+
+
+def test_a_folder_with_odd_characters_survives_its_url() -> None:
+    config = Config.model_validate({"node": {"data_dir": "/srv/Röntgen 100%"}})
+    assert config.storage.directory == Path("/srv/Röntgen 100%/archive")
+
+
+def test_absolute_paths_stay_where_they_are() -> None:
+    config = Config.model_validate(
+        {
+            "spool": {"path": "/fast/spool"},
+            "index": {"path": "/fast/index"},
+            "storage": {"url": "file:///big"},
+        }
+    )
+    assert (config.spool.path, config.index.path) == (Path("/fast/spool"), Path("/fast/index"))
+    assert config.storage.directory == Path("/big")
+
+
+def test_memory_has_no_directory() -> None:
+    assert Config.model_validate({"storage": {"url": "memory:"}}).storage.directory is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "user", "expected"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}, 1000, "/var/lib/a"),
+        ({"STATE_DIRECTORY": "/var/lib/a"}, 0, "/var/lib/a"),
+        ({}, 0, "/var/lib/pacsnode"),
+        ({"HOME": "/home/x"}, 1000, "/home/x/.local/share/pacsnode"),
+        ({"HOME": "/home/x", "XDG_DATA_HOME": "/data"}, 1000, "/data/pacsnode"),
+        ({"HOME": "/home/x", "XDG_DATA_HOME": "not/absolute"}, 1000, "/home/x/.local/share/pacsnode"),
+    ],
+)
+def test_where_data_are_kept_by_default(
+    environment: dict[str, str], user: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STATE_DIRECTORY", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    assert default_data_dir() == Path(expected)
+    assert Config().node.data_dir == Path(expected)
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    config = Config()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.dicom.port = 104
+    with pytest.raises(ValidationError, match="frozen"):
+        config.spool = config.spool
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("dicom", "ae_title", "SEVENTEEN LETTERS"),
+        ("dicom", "ae_title", ""),
+        ("dicom", "ae_title", "A\\B"),
+        ("dicom", "ae_title_aliases", ["GOOD", "A\\B"]),
+        ("dicom", "port", -1),
+        ("dicom", "port", 65536),
+        ("dicom", "port", True),
+        ("dicom", "host", ""),
+        ("dicom", "max_associations", 0),
+        ("dicom", "max_pdu", 1024),
+        ("dicom", "max_pdu", "1 GiB"),
+        ("dicom", "acse_timeout", 0),
+        ("dicom", "network_timeout", "soon"),
+        ("limits", "max_dataset", 0),
+        ("access", "unknown_peers", "some"),
+        ("storage", "url", "gs://bucket/prefix"),
+        ("storage", "url", "/srv/images"),
+        ("storage", "url", "file://other-host/srv"),
+        ("storage", "url", "file:relative"),
+        ("storage", "duplicates", "both"),
+        ("spool", "min_free", "-1 GiB"),
+        ("index", "max_find_results", -1),
+        ("logging", "level", "loud"),
+        ("logging", "format", "xml"),
+        ("node", "name", ""),
+        ("node", "colour", "blue"),
+        ("unknown", "key", 1),
+    ],
+)
+def test_what_is_refused(section: str, key: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        Config.model_validate({section: {key: value}})
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        {},
+        {"ae_title": "A", "name": "a@b"},
+        {"ae_title": "A", "name": "a:1"},
+        {"ae_title": "A", "name": "a b"},
+        {"ae_title": "A", "port": 0},
+        {"ae_title": "A", "allow": ["reject"]},
+        {"ae_title": "A", "character_set": "UTF-8"},
+        {"ae_title": "A", "tls": True},
+    ],
+)
+def test_peers_that_are_refused(peer: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Config.model_validate({"peers": [peer]})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        ({"ae_title": "A"}, {"ae_title": "A ", "name": "b"}, "two peers have the AE title 'A'"),
+        ({"ae_title": "A"}, {"ae_title": "B", "name": "A"}, "two peers have the name 'A'"),
+    ],
+)
+def test_peers_are_distinct(first: dict[str, object], second: dict[str, object], what: str) -> None:
+    with pytest.raises(ValidationError, match=what):
+        Config.model_validate({"peers": [first, second]})
+
+
+def test_peers_become_the_policy() -> None:
+    config = Config.model_validate(
+        {
+            "access": {"unknown_peers": "none"},
+            "peers": [
+                {"name": "scanner", "ae_title": "CT1", "allow": ["store", "echo"]},
+                {"ae_title": "WS1", "host": "10.0.0.2", "port": 11112, "character_set": "ISO_IR 192"},
+            ],
+        }
+    )
+    scanner = Peer("scanner", "CT1", allow=frozenset({Service.STORE, Service.ECHO}))
+    station = Peer("WS1", "WS1", "10.0.0.2", 11112, character_set="ISO_IR 192")
+    assert (config.peer("scanner"), config.peer("WS1"), config.peer("nobody")) == (scanner, station, None)
+    policy = config.policy()
+    assert policy.peer("CT1") == scanner
+    assert policy.decide("CT1", Service.STORE) == Allowed()
+    assert policy.decide("CT1", Service.FIND) != Allowed()
+    assert policy.decide("STRANGER", Service.ECHO) != Allowed()
+
+
+def test_each_key_says_what_it_means() -> None:
+    for name, section in Config.schema_document()["$defs"].items():
+        for key, schema in section.get("properties", {}).items():
+            assert schema.get("description"), f"{name}.{key} has no description"

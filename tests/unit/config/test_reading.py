@@ -1,0 +1,159 @@
+from pathlib import Path
+
+import pytest
+
+from pacsnode.config import Config, read
+from pacsnode.config.reading import search
+from pacsnode.errors import ConfigError
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    def write(text: str) -> Path:
+        (tmp_path / "node.toml").write_text(text, encoding="utf-8")
+        return tmp_path / "node.toml"
+
+    return write
+
+
+def mistakes(file: Path, **environment: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        read(file, environment=environment)
+    return [line.removeprefix(f"{file}:") for line in str(raised.value).splitlines()]
+
+
+def test_without_a_file_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pacsnode.config.reading._SYSTEM_FILE", tmp_path / "none.toml")
+    loaded = read(environment={})
+    assert (loaded.config, loaded.file, loaded.origins) == (Config(), None, {})
+
+
+def test_a_file_is_read(written) -> None:
+    file = written(
+        '[dicom]\nport = 104\nacse_timeout = "5s"\n[limits]\nmax_dataset = "1 GiB"\n[[peers]]\nae_title="A"\n'
+    )
+    loaded = read(file, environment={})
+    assert loaded.config.dicom.port == 104
+    assert loaded.config.dicom.acse_timeout == 5.0
+    assert loaded.config.limits.max_dataset == 1 << 30
+    assert [peer.ae_title for peer in loaded.config.peers] == ["A"]
+    assert loaded.file == file
+    assert loaded.origins["dicom.port"] == f"{file}:2"
+
+
+def test_the_environment_wins_over_the_file_and_options_over_both(written) -> None:
+    file = written('[dicom]\nport = 104\nhost = "10.0.0.1"\nae_title = "FILE"\n')
+    loaded = read(
+        file,
+        environment={
+            "PACSNODE_DICOM__PORT": "105",
+            "PACSNODE_DICOM__HOST": "10.0.0.2",
+            "PACSNODE_OTHER": "ignored",
+        },
+        overrides={("dicom", "port"): (106, "--port")},
+    )
+    assert (loaded.config.dicom.port, loaded.config.dicom.host) == (106, "10.0.0.2")
+    assert loaded.config.dicom.ae_title == "FILE"
+    assert loaded.origins == {
+        "dicom.port": "--port",
+        "dicom.host": "PACSNODE_DICOM__HOST",
+        "dicom.ae_title": f"{file}:4",
+    }
+
+
+def test_booleans_and_lists_in_the_environment(written) -> None:
+    environment = {
+        "PACSNODE_DICOM__CHECK_CALLED_AE": "false",
+        "PACSNODE_DICOM__AE_TITLE_ALIASES": "OLD, OLDER",
+    }
+    dicom = read(written(""), environment=environment).config.dicom
+    assert not dicom.check_called_ae
+    assert dicom.ae_title_aliases == ("OLD", "OLDER")
+
+
+def test_all_mistakes_are_told_at_once_with_their_lines(written) -> None:
+    file = written(
+        "# a comment\n"
+        "[dicom]\n"
+        "port = 99999  # too large\n"
+        "prot = 5\n"
+        'acse_timeout = "10 parsecs"\n'
+        "\n"
+        "[accss]\n"
+        "[[peers]]\n"
+        'ae_title = "CT1"\n'
+        "[[peers]]\n"
+        'name = "station"\n'
+        'allow = ["echo", "fly"]\n'
+        "[storage]\n"
+        'url = "gs://bucket/prefix"\n'
+    )
+    found = mistakes(file)
+    assert [line.split(":")[0] for line in found] == ["3", "4", "5", "7", "10", "12", "14"]
+    port, prot, timeout, accss, required, allow, url = found
+    assert port.startswith("3: dicom.port = 99999: ")
+    assert "0 to 65535" in port
+    assert prot == "4: dicom.prot: there is no such key; did you mean port?"
+    assert 'dicom.acse_timeout = "10 parsecs": expected a duration such as "10s"' in timeout
+    assert accss == "7: accss: there is no such key; did you mean access?"
+    assert required.startswith("10: peers[station].ae_title: is required")
+    assert 'peers[station].allow[2] = "fly": ' in allow
+    assert "'store'" in allow
+    assert "cloud buckets are not in this release" in url
+
+
+def test_a_key_that_resembles_nothing_is_told_what_there_is(written) -> None:
+    assert mistakes(written("[index]\nxyzzy = 1\n")) == [
+        "2: index.xyzzy: there is no such key; there are max_find_results, path"
+    ]
+
+
+def test_dotted_keys_and_inline_tables_have_lines_too(written) -> None:
+    assert [
+        line.split(":")[0] for line in mistakes(written("dicom.port = -1\n\nindex = { path = 3 }\n"))
+    ] == ["1", "3"]
+
+
+def test_a_section_that_is_no_table(written) -> None:
+    assert mistakes(written("dicom = 5\n"), PACSNODE_DICOM__PORT="1")[0].startswith("1: dicom = 5: ")
+
+
+def test_a_mistake_in_the_environment_names_the_variable(written) -> None:
+    file = written("[dicom]\nport = 104\n")
+    (mistake,) = mistakes(file, PACSNODE_DICOM__PORT="many")
+    assert mistake.startswith('PACSNODE_DICOM__PORT: dicom.port = "many": ')
+
+
+def test_peers_have_no_place_in_the_environment(written) -> None:
+    assert mistakes(written(""), PACSNODE_PEERS__A="x") == [
+        "PACSNODE_PEERS__A: peers can only be set in a file"
+    ]
+
+
+def test_what_is_not_toml_is_told_with_its_line(written) -> None:
+    (mistake,) = mistakes(written("[dicom]\nport = \n"))
+    assert mistake.startswith("2: is not TOML: ")
+    (unfinished,) = mistakes(written('[dicom]\nhost = "'))
+    assert unfinished.startswith("2: is not TOML: ")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read: No such file"):
+        read(tmp_path / "none.toml", environment={})
+    (tmp_path / "latin1.toml").write_bytes(b'host = "R\xf6ntgen"')
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        read(tmp_path / "latin1.toml", environment={})
+
+
+def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = tmp_path / "system.toml"
+    monkeypatch.setattr("pacsnode.config.reading._SYSTEM_FILE", system)
+    monkeypatch.chdir(tmp_path)
+    assert search(None, {}) is None
+    system.touch()
+    assert search(None, {}) == system
+    Path("config.toml").touch()
+    assert search(None, {}) == Path("config.toml")
+    assert search(None, {"PACSNODE_CONFIG": "/other.toml"}) == Path("/other.toml")
+    assert search(Path("/given.toml"), {"PACSNODE_CONFIG": "/other.toml"}) == Path("/given.toml")

@@ -1,0 +1,79 @@
+"""The SQL of the index gives what the pure matching says, by every plan, for generated records and queries."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pacsnode.dicom.attributes import Level
+from pacsnode.dicom.identifier import Query
+from pacsnode.errors import PatientConflict
+from pacsnode.index import sql
+from pacsnode.index.base import Arrival, DuplicatePolicy
+from pacsnode.index.sqlite import SqliteIndex
+from tests.factories_query import queries
+from tests.index_checks import emptied
+from tests.index_model import Model, arrivals
+
+QUERIES = 5
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[SqliteIndex]:
+    index = SqliteIndex()
+    yield index
+    index.close()
+
+
+several_arrivals = st.integers(1, 6).flatmap(
+    lambda count: st.tuples(*(arrivals(token) for token in range(1, count + 1)))
+)
+several_queries = st.lists(queries(), min_size=1, max_size=QUERIES)
+
+
+def check(index: SqliteIndex, arrived: tuple[Arrival, ...], asked: list[Query]) -> None:
+    emptied(index)
+    model = Model()
+    for arrival in arrived:
+        known = frozenset(range(1, len(arrived) + 1))
+        index.add(arrival, DuplicatePolicy.KEEP_BOTH, known_different=known)
+        model.add(arrival, DuplicatePolicy.KEEP_BOTH, known)
+    for query in asked:
+        check_query(index, model, query)
+
+
+def check_query(index: SqliteIndex, model: Model, query: Query) -> None:
+    expected = model.found(query)
+    assert [row for page in index.find(query) for row in page] == expected
+    compiled = sql.Compiled(query)
+    newest = len(model.rows[query.level])
+    assert [row for page in index._walked(compiled, newest) for row in page] == expected
+    for driver in compiled.drivers:
+        assert [row for page in index._keyed(compiled, driver) for row in page] == expected, driver
+    assert index.count(query, at_most=1000) == len(expected)
+    assert index.count(query, at_most=1) == min(len(expected), 1)
+    try:
+        located = index.locate(query)
+    except PatientConflict:
+        assert query.level is Level.PATIENT
+        return
+    assert {one.instance_id for one in located} == model.located(query)
+    assert len({one.sop_instance_uid for one in located}) == len(located)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(arrived=several_arrivals, asked=several_queries)
+def test_every_plan_gives_what_matching_says(
+    index: SqliteIndex, arrived: tuple[Arrival, ...], asked: list[Query]
+) -> None:
+    check(index, arrived, asked)
+
+
+@pytest.mark.prove
+@settings(max_examples=50_000 // QUERIES * 2, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(arrived=several_arrivals, asked=several_queries)
+def test_every_plan_gives_what_matching_says_50_000_times(
+    index: SqliteIndex, arrived: tuple[Arrival, ...], asked: list[Query]
+) -> None:
+    check(index, arrived, asked)
