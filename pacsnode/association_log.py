@@ -1,7 +1,7 @@
 """The log line per association, and a line for each thing that failed: an observer.
 
-Peer strings are escaped and cut, so that no peer can forge a line; there are UIDs, titles, counts and statuses, and
-never patient data.
+Peer strings are escaped and cut, so that no peer can forge a line; there are UIDs, titles, counts and
+statuses, and never patient data.
 """
 
 import logging
@@ -29,7 +29,7 @@ def escaped(text: str) -> str:
 
 
 class AssociationLog:
-    """Writes one INFO line when an association ends, and WARNING lines for refusals and failures as they happen."""
+    """Writes an INFO line when an association ends, and WARNING lines for refusals and failures."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,7 +56,9 @@ class AssociationLog:
             case QueryAnswered():
                 self._count(event.association_id, "queries")
                 if event.status & 0xF000 in (0xA000, 0xC000):
-                    self._failed(event.association_id, f"C-FIND {event.level or '-'}", event.status, event.comment)
+                    self._failed(
+                        event.association_id, f"C-FIND {event.level or '-'}", event.status, event.comment
+                    )
             case RetrieveEnded():
                 self._retrieved(event)
 
@@ -86,7 +88,9 @@ class AssociationLog:
             self._failed(event.association_id, what, event.status, event.comment)
 
     def _failed(self, association_id: str, what: str, status: int, why: str) -> None:
-        log.warning("association %s: %s: status %#06x: %s", association_id, escaped(what), status, escaped(why))
+        log.warning(
+            "association %s: %s: status %#06x: %s", association_id, escaped(what), status, escaped(why)
+        )
 
     def _ended(self, event: AssociationEnded) -> None:
         with self._lock:

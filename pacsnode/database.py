@@ -1,15 +1,16 @@
 """SQLite files as pacsnode uses them: one group-committing writer per process, a pool of readers, migrations.
 
-Several processes write one file. Left to themselves they are starved by SQLite's back-off, so a writer takes an
-`flock` on `<file>.lock` before BEGIN IMMEDIATE; SQLite's own lock stays the one that counts, and a foreign program
-that holds it is waited for within the same bound.
+Several processes write one file. Left to themselves they are starved by SQLite's back-off, so a writer takes
+an `flock` on `<file>.lock` before BEGIN IMMEDIATE; SQLite's own lock stays the one that counts, and a
+foreign program that holds it is waited for within the same bound.
 
-Within a process there is no writer thread. `Writer.write` queues its job and takes a lock; whoever holds that lock
-commits everything that is queued, and the others find their job done when the lock comes to them. Under the GIL
-that saves two thread switches for a lone store, and groups commits exactly when there is something to group.
+Within a process there is no writer thread. `Writer.write` queues its job and takes a lock; whoever holds
+that lock commits everything that is queued, and the others find their job done when the lock comes to them.
+Under the GIL that saves two thread switches for a lone store, and groups commits exactly when there is
+something to group.
 
-Readers see the last commit (WAL) and hold no transaction between two uses of a connection. mmap stays off: it turns
-an I/O error into SIGBUS.
+Readers see the last commit (WAL) and hold no transaction between two uses of a connection. mmap stays off:
+it turns an I/O error into SIGBUS.
 """
 
 import contextlib
@@ -42,11 +43,14 @@ CACHED_STATEMENTS = 512
 AUTOCHECKPOINT_PAGES = 10_000
 WAL_SIZE_LIMIT_BYTES = 64 << 20
 
-# Their locks or shared memory do not hold what SQLite's WAL needs (https://www.sqlite.org/wal.html, https://www.sqlite.org/faq.html#q5).
+# Their locks or shared memory do not hold what SQLite's WAL needs (https://www.sqlite.org/wal.html).
 NETWORK_FILE_SYSTEMS = frozenset(
-    "9p acfs afs afpfs beegfs ceph cifs coda fuse.ceph fuse.gcsfuse fuse.glusterfs fuse.juicefs fuse.rclone "
-    "fuse.s3fs fuse.sshfs glusterfs gpfs lustre ncpfs nfs nfs3 nfs4 orangefs pvfs2 smb smb2 smb3 smbfs".split()
-)
+    {
+        "9p", "acfs", "afpfs", "afs", "beegfs", "ceph", "cifs", "coda", "fuse.ceph", "fuse.gcsfuse",
+        "fuse.glusterfs", "fuse.juicefs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "glusterfs", "gpfs",
+        "lustre", "ncpfs", "nfs", "nfs3", "nfs4", "orangefs", "pvfs2", "smb", "smb2", "smb3", "smbfs",
+    }
+)  # fmt: skip
 
 
 def file_system_type(mountinfo: str, path: str) -> str:
@@ -131,7 +135,6 @@ def connect(
             "mmap_size = 0",
             "temp_store = MEMORY",
             "foreign_keys = OFF",  # held by the code that writes; the check would cost a lookup a row
-            "trusted_schema = OFF",
             f"wal_autocheckpoint = {AUTOCHECKPOINT_PAGES}",
             f"journal_size_limit = {WAL_SIZE_LIMIT_BYTES}",
             f"query_only = {int(query_only)}",
@@ -145,7 +148,7 @@ def connect(
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """What leads from version - 1 to `version`: statements, or a function, run in one transaction with the rest.
+    """What leads from version - 1 to `version`: statements or a function, all in one transaction.
 
     A function must not use sqlite-utils methods that open a transaction of their own (insert, transform).
     """
@@ -162,7 +165,8 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration], pat
         newest = migrations[-1].version
         if version > newest:
             raise ConfigError(
-                f"{path} has schema version {version}, this program knows up to {newest}: run the newer pacsnode"
+                f"{path} has schema version {version}, this program knows up to {newest}: "
+                "run the newer pacsnode"
             )
         for migration in migrations:
             if migration.version > version:
@@ -188,8 +192,8 @@ def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
 class FileLock:
     """An exclusive `flock` that can be waited for with a deadline.
 
-    flock has no time-out of its own. If the lock is not free at once, a thread waits for it; one that comes too late
-    gives it back. One thread of the process at a time may use it.
+    flock has no time-out of its own. If the lock is not free at once, a thread waits for it; one that comes
+    too late gives it back. One thread of the process at a time may use it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -261,8 +265,8 @@ class _Job(Generic[T]):
 class Writer:
     """Commits the jobs of all threads in groups; see the module's opening.
 
-    `forget` is called, within the transaction, whenever rows that jobs have seen may be other ones now: after a
-    rollback, and when another connection has committed since our last transaction.
+    `forget` is called, within the transaction, whenever rows that jobs have seen may be other ones now:
+    after a rollback, and when another connection has committed since our last transaction.
     """
 
     def __init__(
@@ -287,8 +291,8 @@ class Writer:
     def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function in a transaction and return its result once it is committed.
 
-        The function runs on any thread, beside others' in one transaction but undone alone if it raises. Raises
-        what it raised, `TemporaryError` if the lock can't be had in time, or what the commit met.
+        The function runs on any thread, beside others' in one transaction but undone alone if it raises.
+        Raises what it raised, `TemporaryError` if the lock can't be had in time, or what the commit met.
         """
         job = _Job(function)
         self._queue.append(job)
@@ -486,7 +490,7 @@ class Database:
         )
 
     def _prepared(self, lock: FileLock, migrations: Sequence[Migration]) -> sqlite3.Connection:
-        """Return the writer's connection; under the lock, since the change to WAL does not wait for others."""
+        """Return the writer's connection, made under the lock: the change to WAL does not wait for others."""
         if not lock.acquire(self._wait_seconds):
             raise TemporaryError(f"{self.path} is locked by another process for {self._wait_seconds:g} s")
         try:
@@ -503,7 +507,7 @@ class Database:
             lock.release()
 
     def checkpoint(self, mode: CheckpointMode = "PASSIVE") -> bool:
-        """Move the WAL into the file; whether all of it was moved, and so synced. PASSIVE waits for nobody."""
+        """Move the WAL into the file; return whether all was moved, and so synced. PASSIVE never waits."""
         with reporting(self.path), contextlib.closing(self._connected(query_only=False)) as connection:
             busy, frames, moved = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         return not busy and frames == moved
@@ -511,8 +515,8 @@ class Database:
     def sync(self) -> None:
         """Make all that is committed survive a power cut, whatever readers and other writers do meanwhile.
 
-        A WAL that is synced is enough: recovery replays it. Raises `OutOfResources` when the disk fails, and ever
-        after: the kernel reports a lost page once only (https://wiki.postgresql.org/wiki/Fsync_Errors).
+        A WAL that is synced is enough: recovery replays it. Raises `OutOfResources` when the disk fails, and
+        ever after: the kernel reports a lost page once only (https://wiki.postgresql.org/wiki/Fsync_Errors).
         """
         if self._sync_failed:
             raise OutOfResources(

@@ -1,13 +1,13 @@
 """The one durable write: a file that is there whole, or not at all, after a power cut.
 
-Data go into an unnamed file (`O_TMPFILE`), so that nothing stray can exist. When they are complete, `linkat` gives
-the file its name (failing if the name is taken) and one `fsync` of the file makes both durable: on ext4 and xfs the
-new directory entry is part of the log up to the file's last change, which `fsync` forces out. The power-cut proof
-(`.ci/prove quick D1`) runs on both; elsewhere the folder is synced as well.
+Data go into an unnamed file (`O_TMPFILE`), so that nothing stray can exist. When they are complete, `linkat`
+gives the file its name (failing if the name is taken) and one `fsync` of the file makes both durable: on ext4
+and xfs the new directory entry is part of the log up to the file's last change, which `fsync` forces out. The
+power-cut proof (`.ci/prove quick D1`) runs on both; elsewhere the folder is synced as well.
 
 The order matters: linked before the data are complete, a torn file would have a name; acknowledged before the
-`fsync`, a whole one might not. A failed `fsync` is never tried again on the same descriptor, since the kernel may
-have dropped the dirty pages: the file is given up.
+`fsync`, a whole one might not. A failed `fsync` is never tried again on the same descriptor, since the kernel
+may have dropped the dirty pages: the file is given up.
 """
 
 import errno
@@ -38,7 +38,7 @@ class DurableFolder:
             self.close()
             if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
                 raise PermanentError(
-                    f"{path}: this file system has no unnamed files (O_TMPFILE); choose ext4, xfs, btrfs or tmpfs"
+                    f"{path}: its file system has no unnamed files (O_TMPFILE): use ext4, xfs, btrfs or tmpfs"
                 ) from error
             raise PermanentError(f"{path}: cannot be written: {error.strerror}") from error
 
@@ -64,12 +64,18 @@ class DurableFolder:
                 os.fsync(self.descriptor)
         except OSError as error:
             self.remove(name)
-            raise OutOfResources(f"{name} could not be made durable in {self.path}: {error.strerror}") from error
+            raise OutOfResources(
+                f"{name} could not be made durable in {self.path}: {error.strerror}"
+            ) from error
 
     def _link(self, descriptor: int, name: str) -> None:
         # src_dir_fd is what makes Python call linkat with AT_SYMLINK_FOLLOW, which an unnamed file needs.
         os.link(
-            str(descriptor), name, src_dir_fd=self._descriptors, dst_dir_fd=self.descriptor, follow_symlinks=True
+            str(descriptor),
+            name,
+            src_dir_fd=self._descriptors,
+            dst_dir_fd=self.descriptor,
+            follow_symlinks=True,
         )
 
     def open(self, name: str) -> int:
@@ -99,13 +105,13 @@ class DurableFolder:
 
 
 def file_system_of(path: Path) -> str:
-    """Return the type of the file system that holds a path, as in /proc/self/mountinfo (`ext4`, `xfs`, `nfs4`)."""
+    """Return the type of the file system that holds a path, as /proc/self/mountinfo names it (`ext4`)."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
         return mount_type(mounts.read(), path.resolve())
 
 
 def mount_type(mountinfo: str, path: Path) -> str:
-    """Return the type of the mount that holds an absolute path; the last of several on one place wins (proc(5))."""
+    """Return the type of the mount that holds an absolute path; of several on one place the last wins."""
     best, kind = -1, ""
     for line in mountinfo.splitlines():
         mounted, _, rest = line.partition(" - ")

@@ -1,7 +1,7 @@
 """The composition root: a configuration becomes a running node, or an archive to look into.
 
-The only module that knows every adapter. A node is one process here: a listener with a thread per association, and
-the filing job in a thread of its own.
+The only module that knows every adapter. A node is one process here: a listener with a thread per
+association, and the filing job in a thread of its own.
 """
 
 import fcntl
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from pacsnode.archive.find import Find
 from pacsnode.archive.objects import Objects, chunks_of
@@ -24,7 +25,7 @@ from pacsnode.dimse.association.conversation import Timeouts
 from pacsnode.dimse.association.requestor import Caller
 from pacsnode.dimse.query_scp import QuerySCP
 from pacsnode.dimse.retrieve_scp import GetSCP, MoveSCP
-from pacsnode.dimse.server import SCPs, DimseServer, ServerSettings
+from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
 from pacsnode.dimse.storage_scp import StorageSCP
 from pacsnode.dimse.verification_scp import VerificationSCP
 from pacsnode.errors import OutOfResources
@@ -73,7 +74,7 @@ class Archive:
         self.storage.close()
         self.spool.close()
 
-    def __enter__(self) -> "Archive":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -102,7 +103,7 @@ class Node:
         self._data_dir_lock = -1
         self.ae_title = config.dicom.ae_title
 
-    def __enter__(self) -> "Node":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -117,7 +118,7 @@ class Node:
         return self._server.port
 
     def start(self) -> None:
-        """Lock the data folder, recover, listen; raises `PacsNodeError` or `OSError` (the address is taken)."""
+        """Lock the data folder, recover, listen; raises `PacsNodeError`, or `OSError` (address taken)."""
         config = self._config
         config.node.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._data_dir_lock = _locked(config.node.data_dir)
@@ -191,12 +192,25 @@ class Node:
         os.close(self._data_dir_lock)
 
 
+def _silence_libraries() -> None:
+    """Keep pydicom and pynetdicom from warning of and logging what peers send: it is said once, by our own log.
+
+    Both write peers' values as they are, control characters and patient data included. Their settings exist once
+    in a process, so this is for the process.
+    """
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    for library in ("pydicom", "pynetdicom"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
 def _locked(data_dir: Path) -> int:
-    """Return a descriptor that holds the data folder for this node; raises `OutOfResources` if another does."""
+    """Return a descriptor that holds the data folder for us; raises `OutOfResources` if another node does."""
     descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise OutOfResources(f"{data_dir} is used by another pacsnode that runs; one node has one data folder") from error
+        raise OutOfResources(
+            f"{data_dir} is used by another pacsnode that runs; one node has one data folder"
+        ) from error
     return descriptor

@@ -1,7 +1,7 @@
 """What happened, as frozen events, and the port that hears of it.
 
-Each SCP ends by emitting one event, so that logs, audit, metrics and custody never edit an SCP. Events name no
-patient: UIDs, titles, counts, durations, statuses.
+Each SCP ends by emitting one event, so that logs, audit, metrics and custody never edit an SCP. Events name
+no patient: UIDs, titles, counts, durations, statuses.
 """
 
 from collections.abc import Sequence

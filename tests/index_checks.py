@@ -4,7 +4,17 @@ import sqlite3
 
 from pacsnode.index.sqlite import SqliteIndex
 
-_TABLES = ("patient", "study", "series", "instance", "spooled", "sop_class", "transfer_syntax", "sender", "character_set")
+_TABLES = (
+    "patient",
+    "study",
+    "series",
+    "instance",
+    "spooled",
+    "sop_class",
+    "transfer_syntax",
+    "sender",
+    "character_set",
+)
 
 _WRONG = {
     "series counts": """SELECT id FROM series WHERE number_of_series_related_instances <>

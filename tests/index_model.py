@@ -175,7 +175,8 @@ class Model:
         elif entity.level is not Level.PATIENT:
             entity.values = values | entity.values
         elif all(
-            entity.values.get(one, values.get(one)) == values.get(one, entity.values.get(one)) for one in _IDENTITY
+            entity.values.get(one, values.get(one)) == values.get(one, entity.values.get(one))
+            for one in _IDENTITY
         ) and not differ(entity.values, values):
             learnt = {one: value for one, value in values.items() if one not in _IDENTITY}
             entity.values = learnt | entity.values
@@ -215,7 +216,12 @@ def _own(level: Level, arrival: Arrival) -> dict[str, str]:
     uids = dict(
         zip(
             _UIDS,
-            (header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid, header.sop_class_uid),
+            (
+                header.study_instance_uid,
+                header.series_instance_uid,
+                header.sop_instance_uid,
+                header.sop_class_uid,
+            ),
             strict=True,
         )
     )
@@ -251,9 +257,13 @@ def arrivals(draw: st.DrawFn, token: int) -> Arrival:
     uids = [values.pop(keyword) for keyword in ("SOPClassUID", "SOPInstanceUID")]
     study, series = values.pop("StudyInstanceUID"), values.pop("SeriesInstanceUID")
     if draw(st.integers(0, 9)) == 0:
-        study = draw(st.sampled_from(("1.2.826.7.1", "1.2.826.7.2")))  # the series turns up under another study
+        study = draw(
+            st.sampled_from(("1.2.826.7.1", "1.2.826.7.2"))
+        )  # the series turns up under another study
     return Arrival(
-        header=Header(*uids, study, series, values, draw(st.sampled_from(((), ("ISO_IR 100",), ("", "ISO 2022 IR 87"))))),
+        header=Header(
+            *uids, study, series, values, draw(st.sampled_from(((), ("ISO_IR 100",), ("", "ISO 2022 IR 87"))))
+        ),
         transfer_syntax_uid=draw(st.sampled_from(("1.2.840.10008.1.2", "1.2.840.10008.1.2.1"))),
         token=token,
         file_length=1000 + token,

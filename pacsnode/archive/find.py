@@ -18,7 +18,8 @@ class Find:
     def answers(self, query: Query) -> Iterator[Sequence[Row]]:
         """Yield pages of answers.
 
-        Raises `OutOfResources` before the first page if there are more than the limit: an answer is never cut.
+        Raises `OutOfResources` before the first page if there are more than the limit: an answer is never
+        cut.
         """
         if self._max_results and self._index.count(query, at_most=self._max_results + 1) > self._max_results:
             raise OutOfResources(f"more than {self._max_results} matches (index.max_find_results)")

@@ -1,7 +1,8 @@
 """Where an instance's bytes lie, opened and checked: the spool or the storage.
 
-An instance moves from the spool to the storage while it is served. The index names its place; if it has just moved,
-the other place has it. Damaged bytes are never given out: length and CRC32C are compared before the first byte.
+An instance moves from the spool to the storage while it is served. The index names its place; if it has just
+moved, the other place has it. Damaged bytes are never given out: length and CRC32C are compared before the
+first byte.
 """
 
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ def check(readable: Readable, located: Located) -> None:
     """Compare an open instance with what the index recorded; raises `DamagedObject`."""
     if readable.length != located.file_length:
         raise DamagedObject(
-            f"instance {located.sop_instance_uid}: {readable.length} bytes where {located.file_length} were stored"
+            f"instance {located.sop_instance_uid}: {readable.length} bytes, not {located.file_length}"
         )
     if crc32c_of(readable) != located.file_crc32c:
         raise DamagedObject(f"instance {located.sop_instance_uid}: its bytes are not those that were stored")
@@ -78,7 +79,7 @@ def crc32c_of(readable: Readable) -> int:
 
 
 def chunks_of(readable: Readable, offset: int = 0) -> Iterator[bytes]:
-    """Yield the bytes from `offset` on, in chunks of bounded size; raises `DamagedObject` if they end early."""
+    """Yield the bytes from `offset` on in bounded chunks; raises `DamagedObject` if they end early."""
     buffer = memoryview(bytearray(min(_CHUNK_BYTES, max(readable.length - offset, 1))))
     while offset < readable.length:
         size = readable.read_into(buffer[: readable.length - offset], offset)

@@ -1,8 +1,8 @@
-"""What a start does with the spool: every file in it is indexed, dropped as a duplicate, or set aside with a reason.
+"""What a start does with the spool: each file is indexed, dropped as a duplicate, or set aside with a reason.
 
 After a power cut the index may lack transactions that its spool entries still prove (it runs with
-`synchronous=NORMAL`; entries leave only after a synced checkpoint). Each entry that the index does not list as
-waiting is checked against the length and CRC32C in its name and indexed from its own bytes.
+`synchronous=NORMAL`; entries leave only after a synced checkpoint). Each entry that the index does not list
+as waiting is checked against the length and CRC32C in its name and indexed from its own bytes.
 """
 
 from dataclasses import dataclass

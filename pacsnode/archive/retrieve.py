@@ -1,4 +1,4 @@
-"""C-GET's and C-MOVE's use case: what to send, and what the counts and the final status are (PS3.4 C.4.2, C.4.3)."""
+"""C-GET's and C-MOVE's use case: what to send, the counts and how it ended (PS3.4 C.4.2, C.4.3)."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -69,5 +69,5 @@ class Retrieve:
         return self._index.locate(query)
 
     def open(self, located: Located) -> Readable:
-        """Open one, its length and CRC32C checked; raises `DamagedObject`, `ObjectNotFound`, `OutOfResources`."""
+        """Open one that was checked; raises `DamagedObject`, `ObjectNotFound`, `OutOfResources`."""
         return self._objects.open_checked(located)

@@ -257,10 +257,11 @@ class Receiving:
             is_complete = len(head) == self.data_set_length
             try:
                 return scan(head, self._request.transfer_syntax_uid, is_complete=is_complete)
-            except Incomplete:
-                if len(head) >= HEADER_LIMIT_BYTES:
+            except Incomplete as incomplete:
+                if incomplete.needed_bytes > HEADER_LIMIT_BYTES:
                     raise UnreadableDataSet("the header is longer than 8 MiB") from None
-                head = incoming.read(min(2 * len(head), HEADER_LIMIT_BYTES, self.data_set_length), self._meta_length)
+                size = min(max(2 * len(head), incomplete.needed_bytes), HEADER_LIMIT_BYTES, self.data_set_length)
+                head = incoming.read(size, self._meta_length)
 
     def abandon(self) -> None:
         """Let go of what was received; nothing remains of it unless `finish` kept it."""

@@ -40,7 +40,9 @@ class Verified:
     detail: str = ""
 
 
-def verify(everything: Callable[[], Iterable[Located]], spool: Spool, storage: Storage) -> Iterator[Verified]:
+def verify(
+    everything: Callable[[], Iterable[Sequence[Located]]], spool: Spool, storage: Storage
+) -> Iterator[Verified]:
     """Yield what was found for each row of the index, then each object and spool entry without a row.
 
     `everything` yields pages of all versions of all instances; it is called again when something has no row.

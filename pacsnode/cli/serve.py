@@ -1,7 +1,11 @@
 """`pacsnode serve`."""
 
+import errno
+import os
+
 import click
 
+from pacsnode.cli.exit_codes import CommandFailed, ExitCode
 from pacsnode.cli.output import Output
 from pacsnode.cli.program import Program, data_dir_option, json_option, pass_program
 
@@ -55,10 +59,23 @@ def serve(
             f"data in {config.node.data_dir}, configuration {loaded.file or 'built in'}",
         )
 
+    from pacsnode.cli.logs import configure
     from pacsnode.processes.serve import serve as serve_until_stopped
 
-    serve_until_stopped(config, ready=ready)
+    configure(config.node.name, config.logging.level.value, config.logging.format.value)
+    try:
+        serve_until_stopped(config, ready=ready)
+    except OSError as error:
+        raise _not_started(error, config.dicom.host, config.dicom.port) from error
     output.result({"stopped": True}, "stopped")
+
+
+def _not_started(error: OSError, host: str, port: int) -> CommandFailed:
+    """Return why the node cannot run: an address in use may become free, a forbidden one will not."""
+    code = ExitCode.TRY_LATER if error.errno == errno.EADDRINUSE else ExitCode.CONFIGURATION
+    return CommandFailed(
+        f"cannot serve {_host(host)}:{port}: {os.strerror(error.errno) if error.errno else error}", code
+    )
 
 
 def _host(host: str) -> str:

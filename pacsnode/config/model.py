@@ -87,7 +87,7 @@ class NodeSection(_Section):
     """The node itself."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)] = "pacsnode"
-    """Name of this node in its log lines, 1 to 64 characters."""
+    """Name of this node in its JSON log lines, 1 to 64 characters."""
     data_dir: Path = Field(default_factory=default_data_dir)
     """Folder of all that the node keeps, on a local disk."""
 

@@ -13,9 +13,9 @@ from pacsnode.errors import UnreadableDataSet
 
 INFLATED_LIMIT_BYTES = 4 << 20  # what is wanted of a data set begins within; with all buffers below 5 MiB
 
-_FIRST_BYTES = 64 << 10  # then four times as much, and again
+_FIRST_BYTES = 16 << 10  # then four times as much, and again
 _PIECE_BYTES = 4 << 10
-_OUTPUT_BYTES = 64 << 10
+_OUTPUT_BYTES = 16 << 10
 
 Answer = TypeVar("Answer")
 

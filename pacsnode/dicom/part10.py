@@ -119,10 +119,12 @@ def identify(head: bytes, *, is_complete: bool) -> Meta:
 
     Preamble, meta and its length may be missing. Where the meta contradicts the data set, or lacks a UID, the
     data set counts: its SOP Class and Instance UID, and the way in which its elements are written. Raises
-    `Incomplete` when more bytes are needed, and `UnreadableDataSet` for what can't be sent, a DICOMDIR among
-    it.
+    `UnreadableDataSet` for what can't be sent, a DICOMDIR among it, and `Incomplete` when more bytes are
+    needed (a caller gives up at `header.HEADER_LIMIT_BYTES`).
     """
     values, offset = _meta_values(head, _meta_offset(head), is_complete=is_complete)
+    if is_complete and offset >= len(head):
+        raise UnreadableDataSet("the file has no data set")
     claimed = _uid_or_none(values, _TRANSFER_SYNTAX_UID)
     found, transfer_syntax_uid = _data_set_uids(head[offset:], claimed, is_complete=is_complete)
     sop_class_uid = _uid_or_none(found, _SOP_CLASS_UID) or _uid_or_none(values, _MEDIA_STORAGE_SOP_CLASS_UID)

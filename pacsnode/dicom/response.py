@@ -20,6 +20,8 @@ import zlib
 from typing import NamedTuple
 
 from pydicom.charset import python_encoding
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from pacsnode.dicom import charset, encoding, uid
 from pacsnode.dicom.attributes import (
@@ -52,7 +54,9 @@ class ResponseEncoder:
         transfer_syntax_uid: str,
         retrieve_ae_title: str,
         character_sets: tuple[str, ...] | None = None,
+        returns_unknown_keys: bool = False,
     ) -> None:
+        """`character_sets` overrides the requester's; `returns_unknown_keys` answers unsupported keys, empty."""
         self._override = character_sets
         self._asked = query.character_sets
         self._is_deflated = uid.is_deflated(transfer_syntax_uid)
@@ -62,7 +66,10 @@ class ResponseEncoder:
             constants[RETRIEVE_AE_TITLE] = ("AE", retrieve_ae_title)
         if query.asks_instance_availability:
             constants[INSTANCE_AVAILABILITY] = ("CS", "ONLINE")
-        self._fields, self._tail = _planned(query.returned, constants, self._writer)
+        elements = {tag: self._writer.element(tag, vr, text) for tag, (vr, text) in constants.items()}
+        if returns_unknown_keys:
+            elements |= {tag: self._writer.empty(tag, _vr(tag)) for tag in query.unsupported}
+        self._fields, self._tail = _planned(query.returned, elements, self._writer)
         first = query.character_sets if character_sets is None else character_sets
         is_first_choice = character_sets is not None or _is_well_formed(first)
         self._ascii_start = self._writer.character_set(first) if is_first_choice else None
@@ -125,7 +132,7 @@ class ResponseEncoder:
             return text[:MAX_VALUE_BYTES].encode("ascii") if text.isascii() else b""
         raw = charset.encode(text, vr, character_sets)
         while raw is not None and len(raw) > MAX_VALUE_BYTES:
-            text = text[: min(len(text) - 1, len(text) * MAX_VALUE_BYTES // len(raw))]
+            text = text[: len(text) * MAX_VALUE_BYTES // len(raw)]
             raw = charset.encode(text, vr, character_sets)
         return raw
 
@@ -161,6 +168,12 @@ class _Writer:
         raw += b" " * (len(raw) & 1)
         return self.head(tag, vr) + self.length(len(raw)) + raw
 
+    def empty(self, tag: int, vr: str) -> bytes:
+        """Return an element of zero length, of any VR (PS3.5 7.1.2)."""
+        if self._is_implicit or vr not in EXPLICIT_VR_LENGTH_32:
+            return self.head(tag, vr) + self.length(0)
+        return self.head(tag, vr) + bytes(6)
+
     def character_set(self, character_sets: tuple[str, ...]) -> bytes:
         """Return (0008,0005), nothing for the default repertoire (PS3.3 C.12.1.1.2)."""
         if charset.codecs_of(character_sets) == (charset.DEFAULT_REPERTOIRE,):
@@ -178,10 +191,10 @@ class _Writer:
 
 
 def _planned(
-    returned: tuple[Attribute, ...], constants: dict[int, tuple[str, str]], writer: _Writer
+    returned: tuple[Attribute, ...], constants: dict[int, bytes], writer: _Writer
 ) -> tuple[tuple[_Field, ...], bytes]:
     """Return a field for each attribute, with the constants that go before it, and those at the end."""
-    elements = sorted((tag, writer.element(tag, vr, text)) for tag, (vr, text) in constants.items())
+    elements = sorted(constants.items())
     fields, below = [], 0
     for attribute in returned:
         before = b"".join(element for tag, element in elements if below <= tag < attribute.tag)
@@ -190,6 +203,11 @@ def _planned(
         padding = b"\0" if attribute.vr == "UI" else b" "  # PS3.5 6.2
         fields.append(_Field(head, head + writer.length(0), padding, attribute.vr))
     return tuple(fields), b"".join(element for tag, element in elements if tag >= below)
+
+
+def _vr(tag: int) -> str:
+    """Return the VR of any attribute; the first where the dictionary names several, UN for unknown ones."""
+    return dictionary_VR(tag)[:2] if dictionary_has_tag(tag) else "UN"
 
 
 def _is_well_formed(character_sets: tuple[str, ...]) -> bool:

@@ -1,8 +1,9 @@
 """Which presentation contexts are accepted, in which transfer syntax and roles: a pure rule over tables.
 
 What the caller may not do is refused as `user-rejection`, what the node does not offer to anybody as
-`abstract-syntax-not-supported` (PS3.8 table 9-18). Among the transfer syntaxes of one context the requestor's order
-counts, but Explicit VR goes before Implicit VR, and Big Endian after both (`DICOM.md` of the design; PS3.5 10.1).
+`abstract-syntax-not-supported` (PS3.8 table 9-18). Among the transfer syntaxes of one context the requestor's
+order counts, but Explicit VR goes before Implicit VR, and Big Endian after both (`DICOM.md` of the design;
+PS3.5 10.1).
 """
 
 from collections.abc import Callable, Sequence
@@ -72,12 +73,16 @@ class Negotiated:
     roles: dict[str, Roles]
 
 
-def negotiate(request: AssociateRequest, may: Callable[[Service], bool], *, private_sop_classes: bool) -> Negotiated:
+def negotiate(
+    request: AssociateRequest, may: Callable[[Service], bool], *, private_sop_classes: bool
+) -> Negotiated:
     """Decide on each proposed context. `may` tells what the caller is allowed."""
     decisions, contexts, roles = [], {}, {}
     for proposal in request.proposals:
         proposed = request.roles.get(proposal.abstract_syntax, DEFAULT_ROLES)
-        result, transfer_syntax, granted = _decide(proposal, proposed, may, private_sop_classes=private_sop_classes)
+        result, transfer_syntax, granted = _decide(
+            proposal, proposed, may, private_sop_classes=private_sop_classes
+        )
         if result is Result.ACCEPTANCE:
             contexts[proposal.context_id] = Context(
                 proposal.context_id, proposal.abstract_syntax, transfer_syntax, granted
@@ -119,8 +124,8 @@ def _decide(
 def _storage_transfer_syntaxes(offered: Sequence[str], *, is_sent_to_us: bool) -> list[str]:
     """Return the offered transfer syntaxes that can be used, the one to choose first.
 
-    What is sent to us is taken in the requestor's order. What we send goes uncompressed if that is offered, since
-    a stored instance can always be brought into it.
+    What is sent to us is taken in the requestor's order. What we send goes uncompressed if that is offered,
+    since a stored instance can always be brought into it.
     """
     accepted = [uid for uid in offered if is_accepted_transfer_syntax(uid)]
     uncompressed = [uid for uid in _UNCOMPRESSED if uid in accepted]

@@ -75,7 +75,9 @@ class QuerySCP:
         query = parse(identifier, message.context.transfer_syntax, model)
         peer = self._policy.peer(conversation.parties.calling_ae_title)
         if query.is_relational and peer is not None and peer.strict_hierarchy:
-            raise InvalidIdentifier("a unique key above the level is missing", offending=(_QUERY_RETRIEVE_LEVEL,))
+            raise InvalidIdentifier(
+                "a unique key above the level is missing", offending=(_QUERY_RETRIEVE_LEVEL,)
+            )
         return query
 
     def _answer(
@@ -87,6 +89,7 @@ class QuerySCP:
             transfer_syntax_uid=message.context.transfer_syntax,
             retrieve_ae_title=self._ae_title,
             character_sets=(peer.character_set,) if peer is not None and peer.character_set else None,
+            returns_unknown_keys=peer is not None and peer.return_unknown_keys,
         )
         is_partial = bool(query.unsupported) and not (peer is not None and peer.return_unknown_keys)
         code = FindStatus.PENDING_WITHOUT_OPTIONAL_KEYS if is_partial else FindStatus.PENDING

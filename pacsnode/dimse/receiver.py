@@ -1,4 +1,4 @@
-"""A small storage SCP that writes what it receives into a folder: a C-MOVE destination for demonstrations and tests.
+"""A small storage SCP that writes into a folder: a C-MOVE destination for demonstrations and tests.
 
 It keeps no index and syncs nothing; a node does.
 """
@@ -13,7 +13,7 @@ from pacsnode.dicom.uid import validated
 from pacsnode.dimse.association.command import Element, response
 from pacsnode.dimse.association.conversation import Conversation, Message, Timeouts
 from pacsnode.dimse.scu import write_instance
-from pacsnode.dimse.server import SCPs, DimseServer, ServerSettings
+from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
 from pacsnode.dimse.status import GeneralStatus, StorageStatus
 from pacsnode.dimse.verification_scp import VerificationSCP
 from pacsnode.errors import InvalidUID

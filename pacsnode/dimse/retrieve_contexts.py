@@ -1,4 +1,4 @@
-"""What a C-GET SCU offers when the remote does not tell what it will send: the SOP classes that are in use."""
+"""What a C-GET SCU offers when the remote does not tell what it will send: the SOP classes in use."""
 
 from pynetdicom import AllStoragePresentationContexts
 

@@ -1,7 +1,7 @@
-"""C-GET and C-MOVE (PS3.4 C.4.2, C.4.3): the plan, the sub-operations, Pending on time, and the final response.
+"""C-GET and C-MOVE (PS3.4 C.4.2, C.4.3): plan, sub-operations, Pending on time, and the final response.
 
-Pending responses carry all four counts. Success, Warning and Failure carry no Number of Remaining Sub-operations;
-a failed list goes with every final response but Success (PS3.4 C.4.2.1.6, C.4.3.1.4).
+Pending responses carry all four counts. Success, Warning and Failure carry no Number of Remaining
+Sub-operations; a failed list goes with every final response but Success (PS3.4 C.4.2.1.6, C.4.3.1.4).
 """
 
 import struct
@@ -169,7 +169,7 @@ class MoveSCP:
 
 
 def _attend(retrieving: _Retrieving, job: MoveJob) -> bool:
-    """Answer Pending whenever something was sent, and on time if not, until all is done; return if cancelled."""
+    """Answer Pending whenever something was sent, and on time if not; return at the end if cancelled."""
     is_cancelled = False
     while not job.is_finished:
         retrieving.conversation.wait(job.wake_descriptor, time.monotonic() + _PENDING_SECONDS)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from pydicom import Dataset
 from pydicom.dataelem import DataElement
@@ -23,7 +24,6 @@ from pacsnode.dicom.uid import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     is_big_endian,
-    is_deflated,
     is_implicit_vr,
     validated,
 )
@@ -70,7 +70,7 @@ _PENDING = (FindStatus.PENDING, FindStatus.PENDING_WITHOUT_OPTIONAL_KEYS)
 _FAILED_SOP_INSTANCE_UID_LIST = 0x00080058
 
 
-class RemoteFailure(PacsNodeError):
+class RemoteFailure(PacsNodeError):  # noqa: N818 - the Standard's word for a status
     """The remote answered with a failure status; `comment` is its Error Comment."""
 
     def __init__(self, status: int, comment: str) -> None:
@@ -150,8 +150,9 @@ def get(
 ) -> Iterator[RetrieveProgress]:
     """Yield each response to a C-GET, the final one last; raises `NetworkError`.
 
-    Instances become `<SOPInstanceUID>.dcm` in `folder`, Part 10 with the data set as received. The remote is asked
-    first which SOP classes and transfer syntaxes there are, so that each gets a context in which it needs no change.
+    Instances become `<SOPInstanceUID>.dcm` in `folder`, Part 10 with the data set as received. The remote is
+    asked first which SOP classes and transfer syntaxes there are, so that each gets a context in which it
+    needs no change.
     """
     model = _model(GET_MODELS, patient_root=patient_root)
     storage = _needed_contexts(caller, remote, identifier, patient_root=patient_root) or default_contexts()
@@ -177,7 +178,9 @@ def send(caller: Caller, remote: Remote, paths: Sequence[Path]) -> Iterator[Send
     while at < len(plan):
         count = _fitting(plan[at:])
         part, at = plan[at : at + count], at + count
-        contexts = list(dict.fromkeys((f.meta.sop_class_uid, (f.meta.transfer_syntax_uid,)) for f in part if f.meta))
+        contexts = list(
+            dict.fromkeys((f.meta.sop_class_uid, (f.meta.transfer_syntax_uid,)) for f in part if f.meta)
+        )
         if not contexts:
             yield from (SendResult(file.path, "", None, file.reason) for file in part)
             continue
@@ -200,7 +203,7 @@ class _Association:
         self._remote = remote
         self.conversation = associate(caller, remote, contexts, roles=roles)
 
-    def __enter__(self) -> "_Association":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
@@ -218,7 +221,9 @@ class _Association:
         for context in self.conversation.contexts.values():
             if context.abstract_syntax == abstract_syntax:
                 return context
-        raise NetworkError(f"{self._remote}: does not offer this service to us (presentation context refused)")
+        raise NetworkError(
+            f"{self._remote}: does not offer this service to us (presentation context refused)"
+        )
 
     def ask(
         self,
@@ -270,7 +275,9 @@ def _model(models: Mapping[str, object], *, patient_root: bool) -> str:
 
 
 def _encoded(identifier: Dataset, transfer_syntax_uid: str) -> bytes:
-    data = encode_data_set(identifier, is_implicit_vr(transfer_syntax_uid), not is_big_endian(transfer_syntax_uid))
+    data = encode_data_set(
+        identifier, is_implicit_vr(transfer_syntax_uid), not is_big_endian(transfer_syntax_uid)
+    )
     if data is None:
         raise RequestError("the Identifier cannot be encoded")
     return bytes(data)

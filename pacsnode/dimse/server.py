@@ -1,8 +1,8 @@
 """The listening side: one thread per association, which accepts, serves and ends it.
 
-The thread is the named boundary where an unexpected exception of one association ends: it is logged, the association
-aborted, and nothing else is touched. A place in `max_associations` is held from the accepted request to the end of
-the thread, so that a connection that closes at once frees its place at once.
+The thread is the named boundary where an unexpected exception of one association ends: it is logged, the
+association aborted, and nothing else is touched. A place in `max_associations` is held from the accepted
+request to the end of the thread, so that a connection that closes at once frees its place at once.
 """
 
 import logging
@@ -190,7 +190,9 @@ class DimseServer:
             with self._lock:
                 self._associations -= 1
 
-    def _accept(self, transport: Transport, association_id: str, peer_address: str) -> tuple[Conversation, int]:
+    def _accept(
+        self, transport: Transport, association_id: str, peer_address: str
+    ) -> tuple[Conversation, int]:
         """Return the conversation, holding a place, and the number of refused contexts."""
         settings = self._settings
         is_placed = False
@@ -230,7 +232,10 @@ class DimseServer:
 
     def _check(self, request: AssociateRequest) -> None:
         """Take a place for the association, or raise `Rejected`."""
-        if self._settings.check_called_ae and comparable_ae_title(request.called_ae_title) not in self._titles:
+        if (
+            self._settings.check_called_ae
+            and comparable_ae_title(request.called_ae_title) not in self._titles
+        ):
             raise Rejected(acceptor.CALLED_AE_TITLE_NOT_RECOGNIZED, "called AE title not recognized", request)
         decision = self._policy.admit(request.calling_ae_title)
         if isinstance(decision, Refused):

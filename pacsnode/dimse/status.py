@@ -76,7 +76,11 @@ class RetrieveStatus(IntEnum):
 
 
 _STORAGE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
-    (DataSetMismatch, StorageStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "data set does not match the command or lacks UIDs"),
+    (
+        DataSetMismatch,
+        StorageStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+        "data set does not match the command or lacks UIDs",
+    ),
     (InvalidUID, StorageStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "the data set has a UID that is no UID"),
     (DifferentContent, StorageStatus.DIFFERENT_CONTENT, "UID is stored already with other content"),
     (UnreadableDataSet, StorageStatus.CANNOT_UNDERSTAND, "the data set cannot be understood"),
@@ -93,8 +97,16 @@ _FIND: tuple[tuple[type[PacsNodeError], int, str], ...] = (
 )
 _RETRIEVE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
     (InvalidIdentifier, RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, ""),
-    (InvalidUID, RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, "the Identifier has a UID that is no UID"),
-    (PatientConflict, RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, "Patient ID belongs to several persons, retrieve studies"),
+    (
+        InvalidUID,
+        RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS,
+        "the Identifier has a UID that is no UID",
+    ),
+    (
+        PatientConflict,
+        RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS,
+        "Patient ID belongs to several persons, retrieve studies",
+    ),
     (RequestError, RetrieveStatus.UNABLE_TO_PROCESS, "the Identifier cannot be understood"),
     (TemporaryError, RetrieveStatus.OUT_OF_RESOURCES_MATCHES, "the index is busy, ask again later"),
     (PacsNodeError, RetrieveStatus.UNABLE_TO_PROCESS, "the index cannot answer"),

@@ -35,7 +35,9 @@ class StorageSCP:
         finally:
             receiving.abandon()
         size = receiving.data_set_length
-        self._answer(conversation, message, code, comment, offending, outcome=outcome, size=size, started=started)
+        self._answer(
+            conversation, message, code, comment, offending, outcome=outcome, size=size, started=started
+        )
 
     def _finish(self, receiving: Receiving) -> tuple[str, int, str, tuple[int, ...]]:
         try:
@@ -75,7 +77,7 @@ class StorageSCP:
 
 
 def _refusal(message: Message) -> tuple[int, str, tuple[int, ...]] | None:
-    """Return status, comment and offending tags of a C-STORE-RQ that is refused before its data set is read."""
+    """Return status, comment and offending tags of a C-STORE-RQ that is refused on its command set."""
     command, context = message.command, message.context
     if not context.requestor.is_scu:
         return GeneralStatus.NOT_AUTHORIZED, "not authorized to store", ()

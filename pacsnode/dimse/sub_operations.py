@@ -1,8 +1,8 @@
-"""The C-STORE sub-operations of a retrieve: over the requestor's own association (C-GET) or to a destination (C-MOVE).
+"""The C-STORE sub-operations of a retrieve: over the same association (C-GET) or to a destination (C-MOVE).
 
-One failed instance never ends the operation. A destination that drops the association is called again: the instance
-with which it ended is tried once more, then counted as failed, and the rest goes on. A destination that cannot be
-reached, or drops one association after the other, fails what is left.
+One failed instance never ends the operation. A destination that drops the association is called again: the
+instance with which it ended is tried once more, then counted as failed, and the rest goes on. A destination
+that cannot be reached, or drops one association after the other, fails what is left.
 """
 
 import os
@@ -81,10 +81,10 @@ class InstanceSender:
 
 
 class MoveJob(threading.Thread):
-    """Sends a plan to a destination in a thread of its own, so that the requestor's association stays attended.
+    """Sends a plan to a destination in its own thread, so that the requestor's association stays attended.
 
-    `wake_descriptor` becomes readable when something changed; `counts` may be read at any time, and is final once
-    `is_finished`.
+    `wake_descriptor` becomes readable when something changed; `counts` may be read at any time, and is final
+    once `is_finished`.
     """
 
     def __init__(
@@ -108,11 +108,11 @@ class MoveJob(threading.Thread):
         self._destination = destination
         self._originator = originator
         self._priority = priority
-        self._stop = threading.Event()
+        self._is_cancelled = threading.Event()
 
     def cancel(self) -> None:
         """Stop after the instance that is being sent."""
-        self._stop.set()
+        self._is_cancelled.set()
 
     def close(self) -> None:
         """Stop, wait for the current instance within its time limits, and let go of the descriptor."""
@@ -133,7 +133,7 @@ class MoveJob(threading.Thread):
         try:
             reason = self._send_all()
         finally:
-            if not self._stop.is_set():
+            if not self._is_cancelled.is_set():
                 for located in self._rest:
                     self.counts.fail(located.sop_instance_uid, reason)
             self.is_finished = True
@@ -142,7 +142,7 @@ class MoveJob(threading.Thread):
     def _send_all(self) -> str:
         """Send until done, stopped, or the destination is given up; return why it was."""
         suspect, lost = None, 0
-        while self._rest and not self._stop.is_set():
+        while self._rest and not self._is_cancelled.is_set():
             remaining = len(self._rest)
             try:
                 self._send_over_one_association()
@@ -172,7 +172,7 @@ class MoveJob(threading.Thread):
         is_delivered = False
         try:
             for _ in range(count):
-                if self._stop.is_set():
+                if self._is_cancelled.is_set():
                     break
                 sender.send(self._rest[0])
                 self._rest.popleft()
@@ -216,7 +216,7 @@ def get_sub_operations(
     is_cancelled: Callable[[], bool],
     progressed: Callable[[], None],
 ) -> int:
-    """Send a plan over the association of the C-GET itself until it is done or cancelled; return the bytes sent."""
+    """Send a plan over the C-GET's own association until done or cancelled; return the bytes sent."""
     sender = InstanceSender(conversation, retrieve, counts, as_requestor=False)
     for number, located in enumerate(plan, 1):
         if is_cancelled():

@@ -1,6 +1,7 @@
 """Adding an instance: what is known of its UID, what the policy says, its row.
 
-Everything here runs inside the writer's transaction, which makes the decision on duplicates and the row one step.
+Everything here runs inside the writer's transaction, which makes the decision on duplicates and the row one
+step.
 """
 
 import sqlite3
@@ -15,8 +16,8 @@ from pacsnode.index.entities import Entities
 from pacsnode.index.sql import LOCATED, UPWARDS
 
 _OWN = (
-    "series, sop_instance_uid, uid_hash, version, is_served, sop_class, transfer_syntax, sender, character_set, "
-    "received_at_ms, file_length, file_crc32c, file_meta_length, data_set_crc32c"
+    "series, sop_instance_uid, uid_hash, version, is_served, sop_class, transfer_syntax, sender, "
+    "character_set, received_at_ms, file_length, file_crc32c, file_meta_length, data_set_crc32c"
 )
 _MARKS = ", ".join("?" * len(_OWN.split(", ")))
 _IMAGE = COLUMNS[Level.IMAGE]

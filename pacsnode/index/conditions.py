@@ -2,14 +2,16 @@
 
 Pure. Values are always bound; identifiers come from our own table. The few places where SQL needs thought:
 
-- GLOB is the wildcard match: case-sensitive, `*` and `?` as in DICOM, and only `[` to be escaped (PS3.4 C.2.2.2.4).
-  It does not backtrack exponentially.
+- GLOB is the wildcard match: case-sensitive, `*` and `?` as in DICOM, and only `[` to be escaped (PS3.4
+  C.2.2.2.4). It does not backtrack exponentially.
 - A PN matches by its folded column, whole or by its first component group, the part before the first `=`.
-- Several values stand in one column, joined by backslashes. A JSON array made of them in SQL splits them: `json_quote`
-  writes each backslash as two, and those two become the seam.
-- A date is compared as text, if the calendar has it (strftime gives it back); a time as microseconds since midnight,
-  since `105960` and `110000` are the same instant and texts of different precision do not sort.
-- UIDs in a list are bound as one blob and its slices: blobs have no JSON form, and the number of parameters is limited.
+- Several values stand in one column, joined by backslashes. A JSON array made of them in SQL splits them:
+  `json_quote` writes each backslash as two, and those two become the seam.
+- A date is compared as text, if the calendar has it: strftime gives it back after a calculation, which
+  turns February 30 into March; a time as microseconds since
+  midnight, since `105960` and `110000` are the same instant and texts of different precision do not sort.
+- UIDs in a list are bound as one blob and its slices: blobs have no JSON form, and the number of parameters
+  is limited.
 """
 
 import json
@@ -66,7 +68,9 @@ def condition(key: Key) -> Fragment:
         return _uid_condition(key)
     if attribute.multi_valued:
         return _any_value(attribute, key)
-    return _value_condition(attribute, key, column(attribute))
+    # The plus keeps SQLite from using the index of a PN here, which its OR would make it do in two parts.
+    value = f"+{column(attribute)}" if schema.is_folded(attribute) else column(attribute)
+    return _value_condition(attribute, key, value)
 
 
 def _value_condition(attribute: Attribute, key: Key, value: str) -> Fragment:
@@ -139,7 +143,7 @@ def _within(vr: str, value: str, low: str | None, high: str | None) -> Fragment:
         ends = first[0] if first else 0, last[1] if last else _END_OF_TIME
         return Fragment(f"{_microseconds(value)} BETWEEN ? AND ?", ends)
     day = f"substr({value}, 1, 4) || '-' || substr({value}, 5, 2) || '-' || substr({value}, 7, 2)"
-    return _between_dates(value, low, high) + Fragment(f" AND strftime('%Y%m%d', {day}) = {value}")
+    return _between_dates(value, low, high) + Fragment(f" AND strftime('%Y%m%d', {day}, '+0 days') = {value}")
 
 
 def _between_dates(value: str, low: str | None, high: str | None) -> Fragment:
@@ -151,10 +155,11 @@ def _microseconds(value: str) -> str:
     """Return the SQL of a stored time as microseconds since midnight, NULL if it is none."""
     digits = "[0-2][0-9]", "[0-2][0-9][0-5][0-9]", "[0-2][0-9][0-5][0-9][0-6][0-9]"
     plain = " OR ".join(f"{value} GLOB '{pattern}'" for pattern in digits)
-    fraction = f"{value} GLOB '{digits[2]}.[0-9]*' AND substr({value}, 8) NOT GLOB '*[^0-9]*' AND length({value}) <= 14"
+    fraction = f"{value} GLOB '{digits[2]}.[0-9]*' AND substr({value}, 8) NOT GLOB '*[^0-9]*'"
     seconds = f"(substr({value}, 1, 2) * 60 + substr({value}, 3, 2)) * 60 + substr({value}, 5, 2)"
     microseconds = f"({seconds}) * 1000000 + substr(substr({value}, 8) || '000000', 1, 6)"
-    is_time = f"{value} < '24' AND substr({value}, 5, 2) <= '60' AND ({plain} OR {fraction})"
+    is_precise = f"{fraction} AND length({value}) <= 13"
+    is_time = f"{value} < '24' AND substr({value}, 5, 2) <= '60' AND ({plain} OR {is_precise})"
     return f"CASE WHEN {is_time} THEN {microseconds} END"
 
 

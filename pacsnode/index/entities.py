@@ -1,16 +1,17 @@
 """Patients, studies and series: who belongs to whom, what is known of them, what is served of them.
 
-Of each attribute the first value that is not empty stays; later instances fill what is empty. Only what is served
-gives values: an entity whose last served instance went is vacant, and the next one that comes begins it anew.
+Of each attribute the first value that is not empty stays; later instances fill what is empty. Only what is
+served gives values: an entity whose last served instance went is vacant, and the next one that comes begins
+it anew.
 
-- A study belongs to the patient of its first instance. An instance that names somebody else fills nothing of that
-  patient, and Patient ID and issuer, which are the identity, are never filled.
+- A study belongs to the patient of its first instance. An instance that names somebody else fills nothing of
+  that patient, and Patient ID and issuer, which are the identity, are never filled.
 - A patient is found by Patient ID and issuer. If the name, birth date or sex says that it is somebody else
-  (`identity.Person`), there is a second patient of the same ID: a conflict. Without a Patient ID each study has a
-  patient of its own.
+  (`identity.Person`), there is a second patient of the same ID: a conflict. Without a Patient ID each study
+  has a patient of its own.
 
-What was read stays in memory until `forget`: the tables are changed by the writer only, and it says when another
-process or a rollback makes that untrue. Everything here runs inside the writer's transaction.
+What was read stays in memory until `forget`: the tables are changed by the writer only, and it says when
+another process or a rollback makes that untrue. Everything here runs inside the writer's transaction.
 """
 
 import sqlite3
@@ -89,10 +90,11 @@ def _insertion(level: Level, more: str) -> str:
 
 
 def _selection(level: Level, more: str, where: str) -> str:
-    """Return the statement for id, served instances, `more`, then the attributes in the order of `keywords`."""
+    """Return the statement for id, served instances, `more`, then the attributes in the table's order."""
     table = schema.TABLES[level]
     attributes = ", ".join(f'"{attribute.column}"' for attribute in table.stored)
-    return f"SELECT id, {schema.counting(level, Level.IMAGE)}, {more}, {attributes} FROM {table.name} WHERE {where}"
+    served = schema.counting(level, Level.IMAGE)
+    return f"SELECT id, {served}, {more}, {attributes} FROM {table.name} WHERE {where}"
 
 
 _INSERT_PATIENT = _insertion(Level.PATIENT, "character_set")
@@ -103,15 +105,17 @@ _STUDY = _selection(
     Level.STUDY, "patient, modalities_in_study, sop_classes_in_study", "study_instance_uid = ?"
 )
 _SERIES = _selection(Level.SERIES, "modality", "series_instance_uid = ? AND study = ?")
-_SAME_ID = f"""SELECT id, {schema.counting(Level.PATIENT, Level.IMAGE)}, patient_name, patient_birth_date, patient_sex
-    FROM patient WHERE patient_id = ? AND issuer_of_patient_id IS ? ORDER BY id"""
+_SAME_ID = f"""SELECT id, {schema.counting(Level.PATIENT, Level.IMAGE)},
+    patient_name, patient_birth_date, patient_sex FROM patient
+    WHERE patient_id = ? AND issuer_of_patient_id IS ? ORDER BY id"""
 
-_COUNT_SERIES = """UPDATE series SET number_of_series_related_instances = number_of_series_related_instances + ?
-    WHERE id = ?"""
+_COUNT_SERIES = """UPDATE series
+    SET number_of_series_related_instances = number_of_series_related_instances + ? WHERE id = ?"""
 _COUNT_STUDY = """UPDATE study SET number_of_study_related_series = number_of_study_related_series + ?,
     number_of_study_related_instances = number_of_study_related_instances + ?,
     last_received_at_ms = max(last_received_at_ms, ?) WHERE id = ?"""
-_COUNT_PATIENT = """UPDATE patient SET number_of_patient_related_studies = number_of_patient_related_studies + ?,
+_COUNT_PATIENT = """UPDATE patient SET
+    number_of_patient_related_studies = number_of_patient_related_studies + ?,
     number_of_patient_related_series = number_of_patient_related_series + ?,
     number_of_patient_related_instances = number_of_patient_related_instances + ? WHERE id = ?"""
 _ABOVE = """SELECT series.id, number_of_series_related_instances, study.id, number_of_study_related_instances,
@@ -196,7 +200,7 @@ class Entities:
         return study
 
     def _patient_of(self, connection: sqlite3.Connection, arrival: Arrival) -> Patient:
-        """Return the patient that an arrival is about; of several rows that fit, a served one and the oldest."""
+        """Return the patient that an arrival is about; of several that fit the oldest one that is served."""
         values = arrival.header.values
         identity = values.get("PatientID"), values.get("IssuerOfPatientID") or None
         person, vacant = _person(values), None
@@ -247,13 +251,22 @@ class Entities:
         header = arrival.header
         patient = self._patient_of(connection, arrival)
         character_set = self._character_set(connection, arrival)
-        own: list[Value] = [patient.id, packed(header.study_instance_uid), arrival.received_at_ms, character_set]
+        own: list[Value] = [
+            patient.id,
+            packed(header.study_instance_uid),
+            arrival.received_at_ms,
+            character_set,
+        ]
         row_id = _inserted(connection, _INSERT_STUDY, own + COLUMNS[Level.STUDY].row(header.values))
         return Study(row_id, _empty(Level.STUDY, header.values), 0, arrival.token, patient, set(), set())
 
     def _make_series(self, connection: sqlite3.Connection, study: Study, arrival: Arrival) -> Series:
         header = arrival.header
-        own: list[Value] = [study.id, packed(header.series_instance_uid), self._character_set(connection, arrival)]
+        own: list[Value] = [
+            study.id,
+            packed(header.series_instance_uid),
+            self._character_set(connection, arrival),
+        ]
         row_id = _inserted(connection, _INSERT_SERIES, own + COLUMNS[Level.SERIES].row(header.values))
         empty = _empty(Level.SERIES, header.values)
         return Series(row_id, empty, 0, arrival.token, study, header.values.get("Modality", ""))

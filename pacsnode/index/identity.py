@@ -1,8 +1,8 @@
 """When two instances speak of the same person.
 
-A patient is a Patient ID with its issuer. Under one ID another person is told by family name, given name, birth date
-or sex, where both sides have them; missing or further components do not count. Names are compared folded, in their
-first component group (PS3.5 6.2.1), since devices differ in case and padding.
+A patient is a Patient ID with its issuer. Under one ID another person is told by family name, given name,
+birth date or sex, where both sides have them; missing or further components do not count. Names are compared
+folded, in their first component group (PS3.5 6.2.1), since devices differ in case and padding.
 """
 
 from dataclasses import dataclass

@@ -1,19 +1,21 @@
 """Tables and views of the index, derived from the attribute table.
 
-The tables are compact and the views are for people: `patients`, `studies`, `study_series` and `instances` show UIDs
-as text and all attributes, so that `sqlite3 index-1.db 'SELECT * FROM studies'` answers questions by hand.
+The tables are compact and the views are for people: `patients`, `studies`, `study_series` and `instances`
+show UIDs as text and all attributes, so that `sqlite3 index-1.db 'SELECT * FROM studies'` answers questions
+by hand.
 
-- A STORED or COMPUTED attribute of a level is a column of that level's table, under `Attribute.column`. A PN has a
-  second one, `<column>_folded`, which is what is matched.
-- UIDs of studies, series and instances are packed blobs; SOP classes, transfer syntaxes, senders and character sets
-  are numbers of a small table. Character set 0 is the default repertoire.
-- A numeric attribute (IS, DS, US) is kept as a number, since that is how it is matched; text that is no number stays
-  text. Where the number does not give the text back (`01`, `1.50`), `as_sent` has it: a JSON object by keyword.
-- Counts and lists over children are kept in the transaction that changes them. They cover what is served; an entity
-  whose number of instances is 0 is vacant, and not answered.
+- A STORED or COMPUTED attribute of a level is a column of that level's table, under `Attribute.column`. A PN
+  has a second one, `<column>_folded`, which is what is matched.
+- UIDs of studies, series and instances are packed blobs; SOP classes, transfer syntaxes, senders and
+  character sets are numbers of a small table. Character set 0 is the default repertoire.
+- A numeric attribute (IS, DS, US) is kept as a number, since that is how it is matched; text that is no
+  number stays text. Where the number does not give the text back (`01`, `1.50`), `as_sent` has it: a JSON
+  object by keyword.
+- Counts and lists over children are kept in the transaction that changes them. They cover what is served; an
+  entity whose number of instances is 0 is vacant, and not answered.
 - A series belongs to its study: the same UID under another study is another row.
-- Instances are found by `uid_hash`, the CRC32 of the packed UID. The index over 4 bytes takes a third of one over
-  whole UIDs, which is 34 bytes an instance; that two UIDs share a hash costs one more look.
+- Instances are found by `uid_hash`, the CRC32 of the packed UID. The index over 4 bytes takes a third of one
+  over whole UIDs, which is 34 bytes an instance; that two UIDs share a hash costs one more look.
 - `spooled` has a row only for what the storage does not hold yet.
 
 What is in a column of version 1 is pinned by a test: a change of the attribute table is a migration here.
@@ -187,24 +189,23 @@ def _texts(level: Level) -> str:
 
 
 _VIEWS = (
-    f"CREATE VIEW patients AS SELECT patient.id, {_texts(Level.PATIENT)} FROM patient "
-    f"WHERE {TABLES[Level.PATIENT].visible}",
-    f"CREATE VIEW studies AS SELECT study.id, patient.patient_id, "
-    f"patient.patient_name, datetime(last_received_at_ms / 1000, 'unixepoch') AS last_received, "
-    f"{_texts(Level.STUDY)} FROM study JOIN patient ON patient.id = study.patient "
-    f"WHERE {TABLES[Level.STUDY].visible}",
-    f"CREATE VIEW study_series AS SELECT series.id, {_texts(Level.SERIES)}, "
-    f"{uid_text('study_instance_uid')} AS study_instance_uid FROM series JOIN study ON study.id = series.study "
-    f"WHERE {TABLES[Level.SERIES].visible}",
-    f"CREATE VIEW instances AS SELECT instance.id, {_texts(Level.IMAGE)}, version, is_served, "
-    f"{uid_text('series_instance_uid')} AS series_instance_uid, "
-    f"{uid_text('study_instance_uid')} AS study_instance_uid, "
-    "(SELECT ae_title FROM sender WHERE sender.id = instance.sender) AS sender, "
-    "datetime(received_at_ms / 1000, 'unixepoch') AS received, file_length, "
-    "printf('%08x', file_crc32c & 0xffffffff) AS file_crc32c, "
-    "printf('%08x', data_set_crc32c & 0xffffffff) AS data_set_crc32c, "
-    "(SELECT token FROM spooled WHERE spooled.instance = instance.id) AS spool_token "
-    "FROM instance JOIN series ON series.id = instance.series JOIN study ON study.id = series.study",
+    f"""CREATE VIEW patients AS SELECT patient.id, {_texts(Level.PATIENT)} FROM patient
+        WHERE {TABLES[Level.PATIENT].visible}""",
+    f"""CREATE VIEW studies AS SELECT study.id, patient.patient_id, patient.patient_name,
+        datetime(last_received_at_ms / 1000, 'unixepoch') AS last_received, {_texts(Level.STUDY)}
+        FROM study JOIN patient ON patient.id = study.patient WHERE {TABLES[Level.STUDY].visible}""",
+    f"""CREATE VIEW study_series AS SELECT series.id, {_texts(Level.SERIES)},
+        {uid_text("study_instance_uid")} AS study_instance_uid
+        FROM series JOIN study ON study.id = series.study WHERE {TABLES[Level.SERIES].visible}""",
+    f"""CREATE VIEW instances AS SELECT instance.id, {_texts(Level.IMAGE)}, version, is_served,
+        {uid_text("series_instance_uid")} AS series_instance_uid,
+        {uid_text("study_instance_uid")} AS study_instance_uid,
+        (SELECT ae_title FROM sender WHERE sender.id = instance.sender) AS sender,
+        datetime(received_at_ms / 1000, 'unixepoch') AS received, file_length,
+        printf('%08x', file_crc32c & 0xffffffff) AS file_crc32c,
+        printf('%08x', data_set_crc32c & 0xffffffff) AS data_set_crc32c,
+        (SELECT token FROM spooled WHERE spooled.instance = instance.id) AS spool_token
+        FROM instance JOIN series ON series.id = instance.series JOIN study ON study.id = series.study""",
 )
 
 MIGRATIONS = (Migration(1, _ENTITIES + _DICTIONARIES + _INDEXES + _VIEWS),)

@@ -1,18 +1,19 @@
 """A query as SQL: how it is read, page by page. Pure.
 
-**Two plans.** `keyed` starts from one key that has an index, reads everything below it and sorts; `walked` runs down
-a table by id, the newest first, and filters. Keyed is right for few matches and quadratic for many, since each page
-reads and sorts all again; walked is one pass whatever matches, but a pass over the table. SQLite does not know the
-distribution of the values (no ANALYZE: plans that change by themselves are a surprise), so the choice is made here:
-each key with an index gets a `probe`, which counts with the kept counts what lies below its matches, at a cost
-bounded by `PROBE_LIMIT`; sqlite.py then compares what the plans would read.
+**Two plans.** `keyed` starts from one key that has an index, reads everything below it and sorts; `walked`
+runs down a table by id, the newest first, and filters. Keyed is right for few matches and quadratic for
+many, since each page reads and sorts all again; walked is one pass whatever matches, but a pass over the
+table. SQLite does not know the distribution of the values (no ANALYZE: plans that change by themselves are a
+surprise), so the choice is made here: each key with an index gets a `probe`, which counts with the kept
+counts what lies below its matches, at a cost bounded by `PROBE_LIMIT`; sqlite.py then compares what the
+plans would read.
 
-**The plans are forced.** CROSS JOIN keeps the order of the tables, INDEXED BY the index of the first, and `+id` in
-ORDER BY keeps SQLite from running down ids where a key is to be used. Where the statement does not fit the schema it
-fails in the tests instead of being slow in the field.
+**The plans are forced.** CROSS JOIN keeps the order of the tables, INDEXED BY the index of the first, and
+`+id` in ORDER BY keeps SQLite from running down ids where a key is to be used. Where the statement does not
+fit the schema it fails in the tests instead of being slow in the field.
 
-**Pages.** The next page begins below the last id (keyset), so no transaction stays open. A walk is cut into windows
-of ids, so that a query without matches comes up for air (C-CANCEL).
+**Pages.** The next page begins below the last id (keyset), so no transaction stays open. A walk is cut into
+windows of ids, so that a query without matches comes up for air (C-CANCEL).
 
 Keys above the level are joined upwards, with or without unique keys (PS3.4 C.4.1.2.2.1, relational queries).
 """
@@ -86,7 +87,7 @@ class Compiled:
         return Fragment(f"SELECT coalesce(max(id), 0) FROM {self._name}")
 
     def probe(self, driver: Driver) -> Fragment:
-        """Return the statement for how many rows the driver's key leaves, and how many entities are below them."""
+        """Return the statement for how many rows a key leaves, and how many entities are below them."""
         table = schema.TABLES[driver.level]
         below = "1" if driver.level is self.level else schema.counting(driver.level, self.level)
         limit = "" if driver.is_unique else f" LIMIT {PROBE_LIMIT + 1}"
@@ -129,12 +130,13 @@ class Compiled:
         self, columns: str, driver: Driver | None, levels: set[Level], *, bottom: Level | None = None
     ) -> Fragment:
         bottom = self.level if bottom is None else bottom
-        where = joined([Fragment(schema.TABLES[bottom].visible), *self._conditions], " AND ")
+        leading = [] if driver is None else [driver.condition]
+        where = joined([*leading, Fragment(schema.TABLES[bottom].visible), *self._conditions], " AND ")
         return Fragment(f"SELECT {columns} FROM {_tables(driver, self.level, bottom, levels)} WHERE ") + where
 
 
 def _tables(driver: Driver | None, level: Level, bottom: Level, levels: set[Level]) -> str:
-    """Return the FROM clause: the leading table, those below it down to `bottom`, those above it if needed."""
+    """Return the FROM clause: the leading table, those below down to `bottom`, those above if needed."""
     start = driver.level if driver else level
     leading = schema.TABLES[start]
     clause = leading.name + (f" INDEXED BY {driver.index}" if driver else "")

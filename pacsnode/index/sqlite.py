@@ -28,7 +28,8 @@ CHECKED_BYTES = 32 << 20
 _STORED_BATCH = 1000
 _MAX_ID = (1 << 63) - 1
 
-_WAITING = f"""SELECT {sql.LOCATED} FROM spooled CROSS JOIN instance ON instance.id = spooled.instance {sql.UPWARDS}
+_WAITING = f"""SELECT {sql.LOCATED} FROM spooled
+    CROSS JOIN instance ON instance.id = spooled.instance {sql.UPWARDS}
     WHERE spooled.token > ? ORDER BY spooled.token LIMIT ?"""
 _EVERYTHING = (
     f"SELECT {sql.LOCATED} FROM instance {sql.UPWARDS} WHERE instance.id > ? ORDER BY instance.id LIMIT ?"
@@ -166,7 +167,7 @@ class SqliteIndex:
             )
 
     def sync(self) -> bool:
-        """See `Index.sync`. Readers hold nothing back: where they keep the WAL from moving, it is synced itself."""
+        """See `Index.sync`. Readers hold nothing back: a WAL that they keep from moving is synced itself."""
         self._database.sync()
         return True
 
@@ -183,17 +184,20 @@ class SqliteIndex:
 
     def verify(self) -> list[str]:
         """Return what SQLite finds wrong with the file, reading all of it."""
-        rows = self._database.read("PRAGMA quick_check")
+        try:
+            rows = self._database.read("PRAGMA quick_check")
+        except PermanentError as error:
+            return [str(error)]
         return [text for (text,) in rows if text != "ok"]
 
     def _refuse_inconsistent(self) -> None:
+        found = ["not checked"]
         try:
             found = self.verify()
-        except BaseException:
-            self.close()
-            raise
+        finally:
+            if found:
+                self.close()
         if found:
-            self.close()
             raise PermanentError(f"{self.path} is damaged: {found[0].splitlines()[0]}")
 
     def _newest(self, compiled: sql.Compiled) -> int:

@@ -1,11 +1,12 @@
 """Filing: what waits in the spool becomes objects of the storage.
 
-Each step takes a batch in the order of arrival: put all, sync the storage once, record them as stored, sync the
-index, and only then remove the spool entries. At every point at least one durable copy is named by an index that
-survives, or by the spool, which the next start reads again.
+Each step takes a batch in the order of arrival: put all, sync the storage once, record them as stored, sync
+the index, and only then remove the spool entries. At every point at least one durable copy is named by an
+index that survives, or by the spool, which the next start reads again.
 
-An object that exists already may be our own earlier success (a crash between `put` and the record): equal length
-and CRC32C mean stored. Anything else under that name is left alone, the entry stays in the spool and is reported.
+An object that exists already may be our own earlier success (a crash between `put` and the record): equal
+length and CRC32C mean stored. Anything else under that name is left alone, the entry stays in the spool and
+is reported.
 """
 
 import logging

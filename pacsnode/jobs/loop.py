@@ -14,7 +14,7 @@ _GATHER_SECONDS = 0.2  # after a ring, so that a batch is worth its flushes
 
 
 class Loop:
-    """Runs one job. `ring` may be called from any thread and never blocks; a lost ring costs time, not work."""
+    """Runs one job. `ring` never blocks, on whatever thread; a lost ring costs time, not work."""
 
     def __init__(self, name: str, step: Callable[[], float]) -> None:
         """`step` returns after how many seconds it wants to be called again, unless rung."""
@@ -45,7 +45,9 @@ class Loop:
             try:
                 seconds = self._step()
             except Exception:  # the named boundary of a job
-                log.exception("job %s: unexpected error, goes on in %.0f s", self._name, _AFTER_UNEXPECTED_SECONDS)
+                log.exception(
+                    "job %s: unexpected error, goes on in %.0f s", self._name, _AFTER_UNEXPECTED_SECONDS
+                )
                 seconds = _AFTER_UNEXPECTED_SECONDS
             if seconds > 0 and self._bell.wait(seconds):
                 self._stopping.wait(_GATHER_SECONDS)

@@ -15,7 +15,8 @@ _SWITCH_SECONDS = 0.0001
 def serve(config: Config, *, ready: Callable[[str, int], None] | None = None) -> None:
     """Run a node until SIGTERM or SIGINT; `ready` is called with AE title and port once it listens.
 
-    Raises `PacsNodeError` or `OSError` if it cannot start. A second signal does not hurry the stop, which is bounded.
+    Raises `PacsNodeError` or `OSError` if it cannot start. A second signal does not hurry the stop, which is
+    bounded.
     """
     # One thread that computes would otherwise hold back all others by 5 ms at each system call of theirs.
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -3,8 +3,8 @@
 The contract that every adapter keeps (`tests/contract/test_storage.py` runs over all of them):
 
 - Names are relative paths of validated components (`storage.names`); an adapter never sees anything else.
-- `put` creates: it never changes an object that is there, but raises `ObjectExists`. An object appears whole or
-  not at all. It is durable once `sync` has returned after the `put`.
+- `put` creates: it never changes an object that is there, but raises `ObjectExists`. An object appears whole
+  or not at all. It is durable once `sync` has returned after the `put`.
 - Reads see an object as soon as `put` has returned.
 - Every method may be called from any thread. Adapters do not retry: `TemporaryError` says that a wrapper may.
 """

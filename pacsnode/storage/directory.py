@@ -1,8 +1,8 @@
 """Objects as files below a folder: the embedded default.
 
-An object from the same file system is linked (no byte is copied, and the spool's durable file becomes the object);
-one from elsewhere is copied into an unnamed file first. `put` leaves folders to be synced; `sync` syncs each of them
-once, children before parents, so that a batch of a series costs one flush.
+An object from the same file system is linked (no byte is copied, and the spool's durable file becomes the
+object); one from elsewhere is copied into an unnamed file first. `put` leaves folders to be synced; `sync`
+syncs each of them once, children before parents, so that a batch of a series costs one flush.
 """
 
 import errno
@@ -63,10 +63,15 @@ class DirectoryStorage:
     def _link(self, descriptor: int, name: str) -> bool:
         try:
             os.link(
-                str(descriptor), name, src_dir_fd=self._descriptors, dst_dir_fd=self._root, follow_symlinks=True
+                str(descriptor),
+                name,
+                src_dir_fd=self._descriptors,
+                dst_dir_fd=self._root,
+                follow_symlinks=True,
             )
         except OSError as error:
-            # EMLINK, EPERM: a file system without (further) hard links; ENOENT: the name was removed meanwhile.
+            # EMLINK, EPERM: a file system without (further) hard links; ENOENT: the name was removed
+            # meanwhile.
             if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOENT):
                 return False
             raise
@@ -80,13 +85,17 @@ class DirectoryStorage:
             while offset < source.length:
                 size = source.read_into(buffer[: source.length - offset], offset)
                 if size == 0:
-                    raise OutOfResources(f"object {name}: its source ended at {offset} of {source.length} bytes")
+                    raise OutOfResources(
+                        f"object {name}: its source ended at {offset} of {source.length} bytes"
+                    )
                 part = buffer[:size]
                 while part:
                     part = part[os.write(target, part) :]
                 offset += size
             os.fsync(target)
-            os.link(str(target), name, src_dir_fd=self._descriptors, dst_dir_fd=self._root, follow_symlinks=True)
+            os.link(
+                str(target), name, src_dir_fd=self._descriptors, dst_dir_fd=self._root, follow_symlinks=True
+            )
         finally:
             os.close(target)
 
@@ -127,7 +136,9 @@ class DirectoryStorage:
             folders, self._unsynced = self._unsynced, set()
         try:
             for folder in sorted(folders, key=len, reverse=True):
-                descriptor = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
+                descriptor = os.open(
+                    folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root
+                )
                 try:
                     os.fsync(descriptor)
                 finally:

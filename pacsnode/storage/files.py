@@ -6,7 +6,7 @@ from pacsnode.errors import DamagedObject
 
 
 class FileReadable:
-    """An open file. The descriptor is public, so that storages on the same file system can link instead of copy.
+    """An open file. The descriptor is public: storages on the same file system can link instead of copy.
 
     Reads use `pread` into the caller's buffer: mapped memory would turn an I/O error into SIGBUS.
     """
@@ -22,7 +22,9 @@ class FileReadable:
             try:
                 size = os.preadv(self.descriptor, [buffer[done:]], offset + done)
             except OSError as error:
-                raise DamagedObject(f"a stored file cannot be read at {offset + done}: {error.strerror}") from error
+                raise DamagedObject(
+                    f"a stored file cannot be read at {offset + done}: {error.strerror}"
+                ) from error
             if size == 0:
                 break
             done += size

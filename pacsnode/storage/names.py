@@ -1,4 +1,4 @@
-"""Object names: `<StudyInstanceUID>/<SeriesInstanceUID>/<SOPInstanceUID>.dcm`, a further version adds `~<n>`."""
+"""Object names: `<StudyInstanceUID>/<SeriesInstanceUID>/<SOPInstanceUID>.dcm`; a further version: `~<n>`."""
 
 import re
 
@@ -7,14 +7,16 @@ from pacsnode.dicom.uid import MAX_LENGTH
 _NAME = re.compile(r"([0-9.]+)/([0-9.]+)/([0-9.]+)(?:~([1-9][0-9]*))?\.dcm", re.ASCII)
 
 
-def object_name(study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str, version: int = 0) -> str:
+def object_name(
+    study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str, version: int = 0
+) -> str:
     """Return the name of an instance's object. The UIDs must be validated; versions count from 0."""
     suffix = f"~{version}" if version else ""
     return f"{study_instance_uid}/{series_instance_uid}/{sop_instance_uid}{suffix}.dcm"
 
 
 def parse(name: str) -> tuple[str, str, str, int] | None:
-    """Return study, series and SOP Instance UID and version of an object name; None if it is not one of ours."""
+    """Return study, series and SOP Instance UID and version of an object name; None if it is not ours."""
     match = _NAME.fullmatch(name)
     if match is None or any(len(uid) > MAX_LENGTH for uid in match.groups()[:3]):
         return None

@@ -27,7 +27,7 @@ LOCAL_LIMIT_EXCEEDED = Rejection(2, 3, 2)
 _REJECTION_SECONDS = 1.0
 
 
-class Rejected(Exception):
+class Rejected(Exception):  # noqa: N818 - an outcome, no error of the node
     """The association was refused; an ordinary outcome, no error of the node."""
 
     def __init__(self, rejection: Rejection, why: str, request: AssociateRequest) -> None:
@@ -57,8 +57,8 @@ def accept(
 ) -> Conversation:
     """Read an A-ASSOCIATE-RQ by the deadline and answer it.
 
-    `decide` grants, or raises `Rejected`: then the A-ASSOCIATE-RJ is sent, the connection closed and the exception
-    passed on. Raises `AssociationOver` if there is no request to answer.
+    `decide` grants, or raises `Rejected`: then the A-ASSOCIATE-RJ is sent, the connection closed and the
+    exception passed on. Raises `AssociationOver` if there is no request to answer.
     """
     reader = Reader(transport, max_pdu_bytes=max_pdu_bytes)
     request = _request(reader, deadline)

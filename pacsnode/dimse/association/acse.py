@@ -1,14 +1,14 @@
 """A-ASSOCIATE PDUs to values and back, by pynetdicom's codecs (PS3.8 9.3.2 to 9.3.4, PS3.7 annex D).
 
-pynetdicom's own negotiation is bound to its `Association`, whose two polling threads are what costs; only its PDU
-classes and primitives are used here, all of them public. What they do not take is put right before they see it:
-AE titles padded with NULs. Whatever they raise on garbage becomes `ProtocolViolation`.
+pynetdicom's own negotiation is bound to its `Association`, whose two polling threads are what costs; only its
+PDU classes and primitives are used here, all of them public. What they do not take is put right before they
+see it: AE titles padded with NULs. Whatever they raise on garbage becomes `ProtocolViolation`.
 """
 
 import struct
 from dataclasses import dataclass, field
 
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     ImplementationClassUIDNotification,
@@ -24,7 +24,6 @@ from pacsnode.dimse.association.pdu import HEADER, PDUType
 
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 
-_AE_TITLES = slice(4, 36)  # Called and Calling AE title in the body of an A-ASSOCIATE-RQ
 _FIXED_BYTES = 68
 
 
@@ -92,22 +91,36 @@ def decode_request(body: bytes) -> AssociateRequest:
     """Read the body of an A-ASSOCIATE-RQ; raises `ProtocolViolation`."""
     if len(body) < _FIXED_BYTES:
         raise ProtocolViolation("A-ASSOCIATE-RQ is too short", AbortReason.INVALID_PDU_PARAMETER_VALUE)
-    titles = body[_AE_TITLES].replace(b"\0", b" ")
-    primitive = _decode(A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_RQ, body[:4] + titles + body[36:])
+    called, calling = _title(body[4:20]), _title(body[20:36])
+    titles = called.ljust(16) + calling.ljust(16)
+    primitive = _decode(A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_RQ, body[:4] + titles.encode("ascii") + body[36:])
     proposals = tuple(
-        Proposal(int(context.context_id or 0), str(context.abstract_syntax or ""), tuple(map(str, context.transfer_syntax)))
+        Proposal(
+            int(context.context_id or 0),
+            str(context.abstract_syntax or ""),
+            tuple(map(str, context.transfer_syntax)),
+        )
         for context in primitive.presentation_context_definition_list
     )
     if len({proposal.context_id for proposal in proposals}) != len(proposals):
         raise ProtocolViolation("a presentation context ID twice", AbortReason.INVALID_PDU_PARAMETER_VALUE)
     return AssociateRequest(
-        called_ae_title=titles[:16].decode("ascii", "replace").strip(),
-        calling_ae_title=titles[16:].decode("ascii", "replace").strip(),
+        called_ae_title=called,
+        calling_ae_title=calling,
         application_context_name=str(primitive.application_context_name or ""),
         proposals=proposals,
         max_pdu_bytes=_max_pdu_bytes(primitive),
         roles=_roles(primitive),
     )
+
+
+def _title(raw: bytes) -> str:
+    """Return an AE title without padding; what cannot stand in one (PS3.5 6.2) becomes `?`, and so matches no peer.
+
+    pynetdicom would log such a title as it is, control characters included.
+    """
+    text = raw.replace(b"\0", b" ").decode("latin-1")
+    return "".join(char if " " <= char <= "~" and char != "\\" else "?" for char in text).strip()
 
 
 def decode_accept(body: bytes) -> AssociateAccept:
@@ -141,9 +154,13 @@ def encode_request(request: AssociateRequest, *, our_max_pdu_bytes: int) -> byte
 
 
 def encode_accept(
-    request: AssociateRequest, decisions: tuple[Decision, ...], roles: dict[str, Roles], *, our_max_pdu_bytes: int
+    request: AssociateRequest,
+    decisions: tuple[Decision, ...],
+    roles: dict[str, Roles],
+    *,
+    our_max_pdu_bytes: int,
 ) -> bytes:
-    """Return the A-ASSOCIATE-AC PDU that answers a request. An answered role never exceeds the proposed one."""
+    """Return the A-ASSOCIATE-AC PDU for a request. An answered role never exceeds the proposed one."""
     primitive = _primitive(request, our_max_pdu_bytes)
     primitive.user_information += [_role(uid, granted) for uid, granted in roles.items()]
     primitive.result, primitive.result_source = 0, 1
@@ -169,7 +186,15 @@ def _decode(codec: type, pdu_type: PDUType, body: bytes) -> A_ASSOCIATE:
         pdu.decode(HEADER.pack(pdu_type, len(body)) + body)
         primitive: A_ASSOCIATE = pdu.to_primitive()
         return primitive
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, struct.error) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        NotImplementedError,
+        struct.error,
+    ) as error:
         raise ProtocolViolation(
             f"{pdu_type.name} cannot be decoded", AbortReason.INVALID_PDU_PARAMETER_VALUE
         ) from error
@@ -196,7 +221,9 @@ def _primitive(request: AssociateRequest, our_max_pdu_bytes: int) -> A_ASSOCIATE
     return primitive
 
 
-def _context(context_id: int, abstract_syntax: str, transfer_syntaxes: tuple[str, ...]) -> PresentationContext:
+def _context(
+    context_id: int, abstract_syntax: str, transfer_syntaxes: tuple[str, ...]
+) -> PresentationContext:
     context = PresentationContext()
     context.context_id = context_id
     context.abstract_syntax = abstract_syntax

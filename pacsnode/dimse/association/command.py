@@ -154,7 +154,7 @@ def response(
     has_data_set: bool = False,
     counts: tuple[tuple[Element, int], ...] = (),
 ) -> bytes:
-    """Return the command set that answers a request (PS3.7 9.3): its class, instance and message ID come back."""
+    """Return the command set that answers a request (PS3.7 9.3): class, instance and message ID come back."""
     instance = request.raw(Element.AFFECTED_SOP_INSTANCE_UID)
     elements = [
         (Element.AFFECTED_SOP_CLASS_UID, request.raw(Element.AFFECTED_SOP_CLASS_UID)),

@@ -1,7 +1,7 @@
 """PDU types, their bounds and the few that are made by hand (PS3.8 9.3).
 
-Everything that arrives announces its length before its body: `check_length` decides on the six header bytes alone,
-so that no buffer is ever allocated for a length that lies.
+Everything that arrives announces its length before its body: `check_length` decides on the six header bytes
+alone, so that no buffer is ever allocated for a length that lies.
 """
 
 import struct

@@ -73,7 +73,7 @@ def associate(
     roles: dict[str, Roles] | None = None,
     association_id: str = "",
 ) -> Conversation:
-    """Connect and negotiate; `contexts` are abstract syntaxes with the transfer syntaxes to offer, at most 128.
+    """Connect and negotiate; `contexts` are up to 128 abstract syntaxes with the transfer syntaxes to offer.
 
     Raises `NetworkError` with the reason in words.
     """
@@ -147,7 +147,11 @@ def _accepted(request: AssociateRequest, accept: AssociateAccept) -> dict[int, C
     contexts = {}
     for decision in accept.decisions:
         proposal = proposals.get(decision.context_id)
-        if proposal is None or decision.result != 0 or decision.transfer_syntax not in proposal.transfer_syntaxes:
+        if (
+            proposal is None
+            or decision.result != 0
+            or decision.transfer_syntax not in proposal.transfer_syntaxes
+        ):
             continue
         proposed = request.roles.get(proposal.abstract_syntax)
         answered = accept.roles.get(proposal.abstract_syntax)

@@ -1,12 +1,21 @@
-"""Sending stored instances: their bytes as they lie, framed from one buffer, a gathered write a chunk (C-STORE SCU).
+"""Sending stored instances (C-STORE SCU): bytes as they lie, framed from one buffer, a gathered write each chunk.
 
-Nothing is decoded and nothing is copied but from the file into the buffer. A chunk is whole fragments, so that every
-P-DATA PDU is as long as the peer takes.
+Nothing is decoded and nothing is copied but from the file into the buffer. A chunk is whole fragments, so
+that every P-DATA PDU is as long as the peer takes.
 """
 
 from dataclasses import dataclass
 
-from pacsnode.dimse.association.command import A_DATA_SET, CommandField, CommandSet, Element, encode, text, ui, us
+from pacsnode.dimse.association.command import (
+    A_DATA_SET,
+    CommandField,
+    CommandSet,
+    Element,
+    encode,
+    text,
+    ui,
+    us,
+)
 from pacsnode.dimse.association.conversation import Context, Conversation
 from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.errors import PacsNodeError
@@ -52,7 +61,8 @@ class Sender:
     ) -> CommandSet:
         """Send one instance and return its C-STORE-RSP; raises `AssociationOver`.
 
-        A file that cannot be read to its end leaves a message that cannot be completed: the association is over.
+        A file that cannot be read to its end leaves a message that cannot be completed: the association is
+        over.
         """
         conversation = self._conversation
         message_id = conversation.next_message_id()

@@ -1,7 +1,8 @@
 """A TCP connection whose every wait has a deadline.
 
-The socket does not block: a call is tried first, and only when there is nothing to read, or no room to write, the
-thread waits in `poll` until the deadline. A busy stream so costs one system call a read. Deadlines are monotonic.
+The socket does not block: a call is tried first, and only when there is nothing to read, or no room to write,
+the thread waits in `poll` until the deadline. A busy stream so costs one system call a read. Deadlines are
+monotonic.
 """
 
 import select
@@ -84,10 +85,10 @@ class Transport:
         poll.poll(_milliseconds(deadline))
 
     def finish(self, seconds: float) -> None:
-        """Close after what was sent: tell the peer that no more comes, and wait shortly for it to close first.
+        """Close after what was sent: tell the peer that no more comes, and wait for it to close first.
 
-        Closing at once with unread bytes in the receive buffer would make the kernel reset the connection, and
-        an A-ABORT or A-ASSOCIATE-RJ just sent could be lost with it.
+        Closing at once with unread bytes in the receive buffer would make the kernel reset the connection,
+        and an A-ABORT or A-ASSOCIATE-RJ just sent could be lost with it.
         """
         try:
             self._socket.shutdown(socket.SHUT_WR)

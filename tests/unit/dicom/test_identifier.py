@@ -245,12 +245,10 @@ def test_keys_below_the_level_are_not_supported() -> None:
 
 def test_unknown_keys_are_not_supported_but_steering_elements_are() -> None:
     steering: Other = {
-        0x00080000: ("UL", None),
         CHARACTER_SET: ("CS", "ISO_IR 100"),
         0x00080054: ("AE", None),
         0x00080056: ("CS", None),
         0x00080201: ("SH", "+0100"),
-        0x00100000: ("UL", None),
     }
     unknown: Other = {0x00091001: ("LO", "x"), 0x00400275: ("SQ", None), 0x00180050: ("DS", None)}
     query = parse(identifier("STUDY", other=steering | unknown), EXPLICIT_LITTLE, STUDY_ROOT)
@@ -262,6 +260,12 @@ def test_unknown_keys_are_not_supported_but_steering_elements_are() -> None:
     assert not plain.asks_retrieve_ae_title
     assert not plain.asks_instance_availability
     assert plain.unsupported == plain.character_sets == ()
+
+
+def test_group_lengths_and_stray_delimiters_are_no_keys() -> None:
+    data = _explicit(0x00080000, b"UL", b"\x0e\0\0\0") + _explicit(LEVEL, b"CS", b"STUDY ")
+    data += _explicit(0x00090000, b"UL", b"\0\0\0\0") + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    assert parse(data, EXPLICIT_LITTLE, STUDY_ROOT).unsupported == ()
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def hit(keyword: str, matching: Matching, stored: str | None) -> bool:
         ("ModalitiesInStudy", "CT\\SR", "CT\\SR", False),
         ("ModalitiesInStudy", "MR", "CT\\SR", False),
         ("OtherPatientIDs", "B", "A\\\\B", True),
+        ("OtherPatientNames", "^", "A\\\\B", False),
         ("Modality", "CT", "CT\\SR", False),
         # PS3.5 6.2: numbers are compared as such
         ("InstanceNumber", "1", "01", True),
@@ -81,6 +82,7 @@ def test_single_value(keyword: str, wanted: str, stored: str, expected: bool) ->
         ("山田^太郎", "YAMADA^TARO=山田^太郎", False),
         ("=山田^太郎", "=山田^太郎", True),
         ("O'BRIEN^PAT", "O'Brien^Pat", True),
+        ("^", "=山田^太郎", False),  # an empty group is no name
     ],
 )
 def test_single_value_of_a_name(wanted: str, stored: str, expected: bool) -> None:

@@ -110,6 +110,13 @@ def test_a_wrong_group_length_is_not_believed() -> None:
 # --- files of unknown origin
 
 
+def test_a_file_without_a_data_set_is_refused() -> None:
+    with pytest.raises(UnreadableDataSet, match="no data set"):
+        identify(written(), is_complete=True)
+    with pytest.raises(Incomplete):
+        identify(written(), is_complete=False)
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize("start", [bytes(128) + b"DICM", b"II*\0" + bytes(124) + b"DICM", b"DICM", b""])
 def test_files_are_made_out_with_and_without_preamble_and_meta(syntax: str, start: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -287,3 +288,21 @@ def test_answers_are_read_back_as_they_were_stored(
             assert dataset[attribute.tag].value == (int(wanted) if wanted else None)
         else:
             assert raw(dataset, attribute.tag).rstrip(b" \0").decode("ascii") == wanted
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_unsupported_keys_come_back_empty_for_peers_that_want_them(syntax: str) -> None:
+    """The peer quirk `return_unknown_keys`: sequences, long VRs and private tags too, in tag order."""
+    procedure_code_sequence, selector_ut_value, private = 0x00081032, 0x0072006E, 0x00091002
+    query = query_of("StudyInstanceUID")
+    query = replace(query, unsupported=(private, procedure_code_sequence, selector_ut_value))
+    settings = {"transfer_syntax_uid": syntax, "retrieve_ae_title": "PACSNODE"}
+    row = ("1.2.3", None)
+
+    returned = read(ResponseEncoder(query, **settings, returns_unknown_keys=True).encode(row), syntax)
+    assert len(returned[procedure_code_sequence].value) == 0
+    assert returned[selector_ut_value].is_empty
+    assert returned[private].is_empty
+
+    plain = read(ResponseEncoder(query, **settings).encode(row), syntax)
+    assert {procedure_code_sequence, selector_ut_value, private}.isdisjoint(plain.keys())

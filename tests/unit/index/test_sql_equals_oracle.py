@@ -1,4 +1,4 @@
-"""The SQL of the index gives what the pure matching says, by every plan, for generated records and queries."""
+"""The SQL of the index gives what the pure matching says, by every plan."""
 
 from collections.abc import Iterator
 
@@ -71,7 +71,9 @@ def test_every_plan_gives_what_matching_says(
 
 
 @pytest.mark.prove
-@settings(max_examples=50_000 // QUERIES * 2, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(
+    max_examples=50_000 // QUERIES * 2, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
 @given(arrived=several_arrivals, asked=several_queries)
 def test_every_plan_gives_what_matching_says_50_000_times(
     index: SqliteIndex, arrived: tuple[Arrival, ...], asked: list[Query]

@@ -1,4 +1,4 @@
-"""Any sequence of adds, policies, rollbacks and forgetting leaves what the model has, and counts that add up."""
+"""Any sequence of adds, policies and rollbacks leaves what the model has, and counts that add up."""
 
 import sqlite3
 from typing import Any
@@ -16,7 +16,7 @@ from tests.index_checks import emptied, inconsistencies
 from tests.index_model import Model, arrivals
 
 
-class Undone(Exception):
+class UndoneError(Exception):
     """Rolls a transaction back."""
 
 
@@ -36,7 +36,11 @@ class IndexMachine(RuleBasedStateMachine):
         self.tokens += 1
         return data.draw(arrivals(self.tokens))
 
-    @rule(data=st.data(), policy=st.sampled_from(DuplicatePolicy), compared=st.sampled_from(("all", "none", "some")))
+    @rule(
+        data=st.data(),
+        policy=st.sampled_from(DuplicatePolicy),
+        compared=st.sampled_from(("all", "none", "some")),
+    )
     def add(self, data: st.DataObject, policy: DuplicatePolicy, compared: str) -> None:
         arrival = self._arrival(data)
         versions = self.model.versions(arrival.header.sop_instance_uid)
@@ -63,9 +67,9 @@ class IndexMachine(RuleBasedStateMachine):
 
         def add_and_fail(connection: sqlite3.Connection) -> Any:
             self.index._additions.add(connection, arrival, DuplicatePolicy.REPLACE, known)
-            raise Undone
+            raise UndoneError
 
-        with pytest.raises(Undone):
+        with pytest.raises(UndoneError):
             self.index._database.write(add_and_fail)
 
     @rule()
@@ -74,7 +78,9 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def mark_stored(self, data: st.DataObject) -> None:
-        tokens = data.draw(st.sets(st.sampled_from(sorted(self.model.waiting)))) if self.model.waiting else set()
+        tokens = (
+            data.draw(st.sets(st.sampled_from(sorted(self.model.waiting)))) if self.model.waiting else set()
+        )
         self.index.mark_stored([self.model.instance_id(self.model.waiting.pop(token)) for token in tokens])
 
     @invariant()

@@ -1,0 +1,518 @@
+"""What many tests need: connected sockets, conversations over them, instances, and an archive of real parts."""
+
+import socket
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import google_crc32c
+
+from pacsnode.archive.objects import Objects
+from pacsnode.archive.store import Outcome, Store, StoreRequest
+from pacsnode.dicom.header import Header
+from pacsnode.dicom.part10 import file_meta
+from pacsnode.dicom.uid import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from pacsnode.dimse.association.acse import Roles
+from pacsnode.dimse.association.command import (
+    A_DATA_SET,
+    NO_DATA_SET,
+    CommandField,
+    Element,
+    encode,
+    text,
+    ui,
+    us,
+)
+from pacsnode.dimse.association.conversation import Context, Conversation, Parties, Timeouts
+from pacsnode.dimse.association.pdu import HEADER, IS_COMMAND, IS_LAST, P_DATA_HEADER, PDV_HEADER, PDUType
+from pacsnode.dimse.association.reader import Reader
+from pacsnode.dimse.association.transport import Transport
+from pacsnode.index.base import Arrival, DuplicatePolicy, Located
+from pacsnode.index.sqlite import SqliteIndex
+from pacsnode.observe import Event
+from pacsnode.spool import Entry, Spool
+from pacsnode.storage.base import Storage
+from pacsnode.storage.memory import MemoryStorage
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+VERIFICATION = "1.2.840.10008.1.1"
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
+NOW_MS = 1_700_000_000_000
+
+_LONG_VRS = frozenset(("OB", "OW", "SQ", "UN", "UT"))
+
+
+def soon(seconds: float = 20.0) -> float:
+    """Return a deadline that a test which works never reaches."""
+    return time.monotonic() + seconds
+
+
+@contextmanager
+def loopback_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Give two connected TCP sockets; both are closed at the end. The second one has a time-out of 20 s."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        first = socket.create_connection(listener.getsockname())
+        second, _ = listener.accept()
+    second.settimeout(20.0)
+    second.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with first, second:
+        yield first, second
+
+
+def element(tag: int, vr: str, value: bytes, syntax: str = EXPLICIT_VR_LITTLE_ENDIAN) -> bytes:
+    """Return one element of a data set, its value as it is."""
+    order = ">" if syntax == EXPLICIT_VR_BIG_ENDIAN else "<"
+    head = struct.pack(f"{order}HH", tag >> 16, tag & 0xFFFF)
+    if syntax == IMPLICIT_VR_LITTLE_ENDIAN:
+        return head + struct.pack("<I", len(value)) + value
+    if vr in _LONG_VRS:
+        return head + vr.encode() + b"\0\0" + struct.pack(f"{order}I", len(value)) + value
+    return head + vr.encode() + struct.pack(f"{order}H", len(value)) + value
+
+
+def padded(value: str) -> bytes:
+    """Return a UID padded to even length."""
+    return value.encode() + b"\0" * (len(value) % 2)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An instance to store; the UIDs are those of patient 7."""
+
+    number: int = 1
+    study: str = "1.2.826.7.1"
+    series: str = "1.2.826.7.1.1"
+    sop_class: str = CT
+    transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN
+    words: bytes = b"\x01\x02\x03\x04"
+    comment: str = ""
+    more: tuple[tuple[int, str, bytes], ...] = ()
+
+    @property
+    def uid(self) -> str:
+        return f"{self.series}.{self.number}"
+
+    @property
+    def data_set(self) -> bytes:
+        elements = {
+            0x00080016: ("UI", padded(self.sop_class)),
+            0x00080018: ("UI", padded(self.uid)),
+            0x00080060: ("CS", b"CT"),
+            0x00100010: ("PN", b"SEVEN^PAT "),
+            0x00100020: ("LO", b"P7"),
+            0x0020000D: ("UI", padded(self.study)),
+            0x0020000E: ("UI", padded(self.series)),
+            0x7FE00010: ("OW", self.words),
+            **{tag: (vr, value) for tag, vr, value in self.more},
+        }
+        if self.comment:
+            elements[0x00204000] = ("LT", self.comment.encode() + b" " * (len(self.comment) % 2))
+        return b"".join(
+            element(tag, vr, value, self.transfer_syntax) for tag, (vr, value) in sorted(elements.items())
+        )
+
+    @property
+    def request(self) -> StoreRequest:
+        return StoreRequest(self.sop_class, self.uid, self.transfer_syntax, "CT1", "PACSNODE")
+
+    @property
+    def file(self) -> bytes:
+        request = self.request
+        meta = file_meta(
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            transfer_syntax_uid=request.transfer_syntax_uid,
+            calling_ae_title=request.calling_ae_title,
+            called_ae_title=request.called_ae_title,
+        )
+        return meta + self.data_set
+
+
+def located(sample: Sample, token: int | None, *, instance_id: int = 1, version: int = 0) -> Located:
+    """Return where a sample lies, as an index would."""
+    return Located(
+        instance_id=instance_id,
+        study_instance_uid=sample.study,
+        series_instance_uid=sample.series,
+        sop_instance_uid=sample.uid,
+        sop_class_uid=sample.sop_class,
+        transfer_syntax_uid=sample.transfer_syntax,
+        version=version,
+        token=token,
+        file_length=len(sample.file),
+        file_crc32c=google_crc32c.value(sample.file),
+        data_set_length=len(sample.data_set),
+        data_set_crc32c=google_crc32c.value(sample.data_set),
+    )
+
+
+def arrival(sample: Sample, entry: Entry) -> Arrival:
+    """Return the arrival of a sample that is in the spool."""
+    header = Header(sample.sop_class, sample.uid, sample.study, sample.series, {"PatientID": "P7"}, ())
+    place = located(sample, entry.token)
+    return Arrival(
+        header=header,
+        transfer_syntax_uid=sample.transfer_syntax,
+        token=entry.token,
+        file_length=place.file_length,
+        file_crc32c=place.file_crc32c,
+        data_set_length=place.data_set_length,
+        data_set_crc32c=place.data_set_crc32c,
+        calling_ae_title="CT1",
+        received_at_ms=entry.received_at_ms,
+    )
+
+
+def spooled(spool: Spool, data: bytes) -> Entry:
+    """Put bytes into a spool."""
+    incoming = spool.begin()
+    try:
+        incoming.write(data)
+        return incoming.publish()
+    finally:
+        incoming.close()
+
+
+class Clock:
+    """Milliseconds that stand still until a test moves them."""
+
+    def __init__(self, now_ms: int = NOW_MS) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class Parts:
+    """Spool, index, storage and the store over them; all real, the index in a file of the folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        policy: DuplicatePolicy = DuplicatePolicy.KEEP_BOTH,
+        *,
+        storage: Storage | None = None,
+        max_data_set_bytes: int = 1 << 20,
+    ) -> None:
+        self.clock = Clock()
+        self.spool = Spool(folder / "spool", min_free_bytes=0, now_ms=self.clock)
+        self.index = SqliteIndex(folder / "index.db")
+        self.storage = storage if storage is not None else MemoryStorage()
+        self.objects = Objects(self.spool, self.storage)
+        self.rings = 0
+        self.store = self.with_policy(policy, max_data_set_bytes=max_data_set_bytes)
+
+    def with_policy(self, policy: DuplicatePolicy, *, max_data_set_bytes: int = 1 << 20) -> Store:
+        return Store(
+            index=self.index,
+            spool=self.spool,
+            objects=self.objects,
+            policy=policy,
+            max_data_set_bytes=max_data_set_bytes,
+            stored=self._ring,
+        )
+
+    def _ring(self) -> None:
+        self.rings += 1
+
+    def put(self, sample: Sample, *, store: Store | None = None, piece_bytes: int = 1 << 16) -> Outcome:
+        """Store a sample as a C-STORE does."""
+        receiving = (store or self.store).begin(sample.request)
+        data = sample.data_set
+        for at in range(0, len(data), piece_bytes):
+            receiving.write(data[at : at + piece_bytes])
+        return receiving.finish()
+
+    def everything(self) -> list[Located]:
+        """Return all versions of all instances."""
+        return [place for page in self.index.everything() for place in page]
+
+    def close(self) -> None:
+        self.index.close()
+        self.storage.close()
+        self.spool.close()
+
+    def __enter__(self) -> "Parts":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@dataclass
+class Heard:
+    """An observer that remembers."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+# Messages as a peer writes them, without the code under test
+
+
+def p_data(context_id: int, *fragments: tuple[int, bytes]) -> bytes:
+    """Return one P-DATA-TF PDU with a PDV for each control byte and fragment."""
+    items = b"".join(
+        PDV_HEADER.pack(len(data) + 2, context_id, control) + data for control, data in fragments
+    )
+    return HEADER.pack(PDUType.P_DATA_TF, len(items)) + items
+
+
+def message(
+    context_id: int, command: bytes, data_set: bytes | None = None, *, fragment_bytes: int = 1 << 14
+) -> bytes:
+    """Return the PDUs of one message, one PDV each."""
+    pdus = [p_data(context_id, (IS_COMMAND | IS_LAST, command))]
+    if data_set is not None:
+        for at in range(0, max(len(data_set), 1), fragment_bytes):
+            is_last = at + fragment_bytes >= len(data_set)
+            pdus.append(p_data(context_id, (IS_LAST if is_last else 0, data_set[at : at + fragment_bytes])))
+    return b"".join(pdus)
+
+
+def request_command(
+    field: int,
+    sop_class: str,
+    message_id: int = 1,
+    *,
+    has_data_set: bool = False,
+    instance: str = "",
+    destination: str = "",
+) -> bytes:
+    """Return the command set of a request."""
+    elements: list[tuple[int, bytes]] = [
+        (Element.AFFECTED_SOP_CLASS_UID, ui(sop_class)),
+        (Element.COMMAND_FIELD, us(field)),
+        (Element.MESSAGE_ID, us(message_id)),
+    ]
+    if destination:
+        elements.append((Element.MOVE_DESTINATION, text(destination)))
+    elements.append((Element.PRIORITY, us(0)))
+    elements.append((Element.COMMAND_DATA_SET_TYPE, us(A_DATA_SET if has_data_set else NO_DATA_SET)))
+    if instance:
+        elements.append((Element.AFFECTED_SOP_INSTANCE_UID, ui(instance)))
+    return encode(elements)
+
+
+def echo_request(message_id: int = 1, *, context_id: int = 1) -> bytes:
+    """Return a C-ECHO-RQ."""
+    return message(context_id, request_command(CommandField.C_ECHO, VERIFICATION, message_id))
+
+
+def cancel_request(message_id: int, *, context_id: int = 1) -> bytes:
+    """Return a C-CANCEL-RQ."""
+    command = encode(
+        [
+            (Element.COMMAND_FIELD, us(CommandField.C_CANCEL)),
+            (Element.MESSAGE_ID_BEING_RESPONDED_TO, us(message_id)),
+            (Element.COMMAND_DATA_SET_TYPE, us(NO_DATA_SET)),
+        ]
+    )
+    return message(context_id, command)
+
+
+def store_request(
+    sample: Sample, message_id: int = 1, *, context_id: int = 1, fragment_bytes: int = 1 << 14
+) -> bytes:
+    """Return a C-STORE-RQ with its data set."""
+    command = request_command(
+        CommandField.C_STORE, sample.sop_class, message_id, has_data_set=True, instance=sample.uid
+    )
+    return message(context_id, command, sample.data_set, fragment_bytes=fragment_bytes)
+
+
+def response_message(
+    field: int, message_id: int, status: int, *, context_id: int = 1, data_set: bytes | None = None
+) -> bytes:
+    """Return a response to our request."""
+    command = encode(
+        [
+            (Element.COMMAND_FIELD, us(field | 0x8000)),
+            (Element.MESSAGE_ID_BEING_RESPONDED_TO, us(message_id)),
+            (Element.COMMAND_DATA_SET_TYPE, us(NO_DATA_SET if data_set is None else A_DATA_SET)),
+            (Element.STATUS, us(status)),
+        ]
+    )
+    return message(context_id, command, data_set)
+
+
+SCU = Roles(is_scu=True, is_scp=False)
+SCP = Roles(is_scu=False, is_scp=True)
+TIMEOUTS = Timeouts(acse=20.0, dimse=20.0, network=20.0)
+
+
+def context(
+    context_id: int = 1,
+    abstract_syntax: str = VERIFICATION,
+    syntax: str = EXPLICIT_VR_LITTLE_ENDIAN,
+    roles: Roles = SCU,
+) -> Context:
+    """Return an accepted presentation context."""
+    return Context(context_id, abstract_syntax, syntax, roles)
+
+
+def conversation_over(
+    connection: socket.socket,
+    contexts: Sequence[Context] | None = None,
+    *,
+    our_max_pdu_bytes: int = 1 << 18,
+    peer_max_pdu_bytes: int = 1 << 14,
+    timeouts: Timeouts = TIMEOUTS,
+    stop_descriptor: int | None = None,
+) -> Conversation:
+    """Return an established conversation; the other end of the connection is the peer."""
+    transport = Transport(connection, stop_descriptor=stop_descriptor)
+    return Conversation(
+        transport,
+        Reader(transport, max_pdu_bytes=our_max_pdu_bytes),
+        parties=Parties("0badcafe", "CT1", "PACSNODE", "127.0.0.1:1"),
+        contexts={one.context_id: one for one in contexts or (context(),)},
+        peer_max_pdu_bytes=peer_max_pdu_bytes,
+        timeouts=timeouts,
+    )
+
+
+class Talk:
+    """A conversation of ours and the raw socket of its peer. A context manager."""
+
+    def __init__(self, contexts: Sequence[Context] | None = None, **options: object) -> None:
+        self._contexts, self._options = contexts, options
+
+    def __enter__(self) -> "Talk":
+        self._pair = loopback_pair()
+        ours, self.peer = self._pair.__enter__()
+        self.conversation = conversation_over(ours, self._contexts, **self._options)  # type: ignore[arg-type]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pair.__exit__(None, None, None)
+
+    def sent_by_us(self) -> "list[Received]":
+        """Close our side and return the messages and control PDUs that the peer finds."""
+        self.conversation.transport.close()
+        return received(self.peer)
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message (`pdu_type` 4) or a control PDU (`body` without its header)."""
+
+    pdu_type: int
+    body: bytes = b""
+    context_id: int = 0
+    command: bytes = b""
+    data_set: bytes | None = None
+    pdu_lengths: tuple[int, ...] = ()
+
+
+def received(connection: socket.socket) -> list[Received]:
+    """Return all that comes until the end of the connection."""
+    return parsed(read_to_end(connection))
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Return all bytes until the other side closes."""
+    chunks = []
+    while chunk := connection.recv(1 << 16):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def read_pdu(connection: socket.socket) -> tuple[int, bytes]:
+    """Return type and body of one PDU."""
+    head = _read_exactly(connection, HEADER.size)
+    pdu_type, length = HEADER.unpack(head)
+    return pdu_type, _read_exactly(connection, length)
+
+
+def read_message(connection: socket.socket) -> Received:
+    """Return one message or control PDU."""
+    data = b""
+    while True:
+        pdu_type, body = read_pdu(connection)
+        data += HEADER.pack(pdu_type, len(body)) + body
+        found, rest = _parsed(data)
+        if found and not rest:
+            return found[0]
+
+
+def _read_exactly(connection: socket.socket, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        chunk = connection.recv(length - len(data))
+        if not chunk:
+            raise EOFError(f"{len(data)} of {length} bytes")
+        data += chunk
+    return data
+
+
+def parsed(data: bytes) -> list[Received]:
+    """Return the messages and control PDUs in a stream; it must end with one."""
+    found, rest = _parsed(data)
+    assert not rest, "the stream ends within a message"
+    return found
+
+
+def _parsed(data: bytes) -> tuple[list[Received], bool]:
+    found, command, data_set, lengths, at = list[Received](), b"", None, list[int](), 0
+    is_command_whole = False
+    while at < len(data):
+        pdu_type, length = HEADER.unpack_from(data, at)
+        body = data[at + HEADER.size : at + HEADER.size + length]
+        assert len(body) == length
+        at += HEADER.size + length
+        if pdu_type != PDUType.P_DATA_TF:
+            found.append(Received(pdu_type, body))
+            continue
+        item_length, context_id, control = PDV_HEADER.unpack_from(body)
+        assert item_length == length - 4, "one PDV a PDU"
+        assert P_DATA_HEADER.size == HEADER.size + PDV_HEADER.size
+        lengths.append(length)
+        fragment = body[PDV_HEADER.size :]
+        if control & IS_COMMAND:
+            command += fragment
+            is_command_whole = bool(control & IS_LAST)
+            if not is_command_whole or _has_data_set(command):
+                continue
+        else:
+            assert is_command_whole
+            data_set = (data_set or b"") + fragment
+            if not control & IS_LAST:
+                continue
+        found.append(Received(pdu_type, b"", context_id, command, data_set, tuple(lengths)))
+        command, data_set, lengths, is_command_whole = b"", None, [], False
+    return found, bool(lengths)
+
+
+def _has_data_set(command: bytes) -> bool:
+    return elements_of(command).get(Element.COMMAND_DATA_SET_TYPE, us(NO_DATA_SET)) != us(NO_DATA_SET)
+
+
+def elements_of(command: bytes) -> dict[int, bytes]:
+    """Return the elements of a command set, read without the code under test."""
+    found, at = {}, 0
+    while at < len(command):
+        group, number, length = struct.unpack_from("<HHI", command, at)
+        assert group == 0
+        found[number] = command[at + 8 : at + 8 + length]
+        at += 8 + length
+    assert at == len(command)
+    return found
+
+
+def us_of(command: bytes, number: int) -> int | None:
+    """Return an unsigned short of a command set."""
+    value = elements_of(command).get(number)
+    return None if value is None else int.from_bytes(value, "little")

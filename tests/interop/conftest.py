@@ -1,0 +1,30 @@
+"""Nodes for the tests of this folder."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from pacsnode.dimse.association.requestor import Caller
+from tests.interop.nodes import StartNode, starting
+
+
+@pytest.fixture
+def start_node(tmp_path: Path) -> Iterator[StartNode]:
+    """Start nodes, by sections of the configuration that differ; they stop with the test."""
+    with ExitStack() as stack:
+        yield starting(stack, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartNode]:
+    """Start nodes that the tests of a module share, which must not change them."""
+    with ExitStack() as stack:
+        yield starting(stack, tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture(scope="session")
+def caller() -> Caller:
+    """How pacsnode's own SCU calls."""
+    return Caller("TESTSCU")

@@ -1,0 +1,106 @@
+"""`pacsnode serve` as a process of its own, started and ended by a test."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pacsnode.dimse.scu import Remote
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = (sys.executable, "-m", "pacsnode")
+
+_START_SECONDS = 60.0
+_END_SECONDS = 60.0
+
+
+class ServedNode:
+    """A node that runs on a data folder, with all its processes in one process group. A context manager.
+
+    `settings` are configuration keys as `spool__min_free`; `program` is what is run in place of pacsnode.
+    """
+
+    def __init__(self, data_dir: Path, *, program: Sequence[str] = PROGRAM, **settings: str) -> None:
+        self.data_dir = data_dir
+        self._command = [*program, "serve", "--data-dir", str(data_dir), "--port", "0", "--allow-all", "--json"]
+        overrides = {f"PACSNODE_{key.upper()}": value for key, value in settings.items()}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PACSNODE_")}
+        self._environment = {**inherited, **overrides, "PACSNODE_CONFIG": os.devnull}
+        self._log = tempfile.TemporaryFile()
+
+    def launch(self) -> None:
+        """Start the process, and do not wait until it listens."""
+        self.process = subprocess.Popen(
+            self._command,
+            cwd=ROOT,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    def start(self) -> "ServedNode":
+        """Start the process and wait until it listens."""
+        self.launch()
+        started, said = time.monotonic(), b""
+        assert self.process.stdout is not None
+        while b"\n" not in said:
+            left = started + _START_SECONDS - time.monotonic()
+            piece = b""
+            if left > 0 and select.select([self.process.stdout], [], [], left)[0]:
+                piece = os.read(self.process.stdout.fileno(), 4096)
+            if not piece:
+                self.kill()
+                raise AssertionError(f"the node does not listen; it said:\n{said.decode()}{self.log()}")
+            said += piece
+        listening = json.loads(said.splitlines()[0])["listening"]
+        self.remote = Remote(listening["ae_title"], "127.0.0.1", listening["port"])
+        return self
+
+    @property
+    def pid(self) -> int:
+        """The process that was started, which is also its process group."""
+        return self.process.pid
+
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL to the whole process group; nothing happens if it has ended."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.wait()
+
+    def terminate(self) -> int:
+        """SIGTERM to the process, as a service manager sends it; return the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it has ended, and return the exit code."""
+        code = self.process.wait(_END_SECONDS)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def log(self) -> str:
+        """What it has written to standard error so far, from all its starts."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def __enter__(self) -> "ServedNode":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(self, "process"):
+            self.kill()
+        self._log.close()
