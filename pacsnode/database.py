@@ -318,18 +318,18 @@ class Writer:
             # All of them have waited; were each to wait again for itself, the last would wait for the sum.
             self._settle(self._taken(len(self._queue)), error)
             return
-        batch = self._taken(MAX_BATCH)
-        failure: PacsNodeError | None = TemporaryError(f"{self._path}: the transaction was abandoned")
+        batch, is_committed = self._taken(MAX_BATCH), False
+        failure: PacsNodeError = TemporaryError(f"{self._path}: the transaction was abandoned")
         try:
             self._run(batch)
             if any(job.error is None for job in batch):
                 self._connection.execute("COMMIT")
-            failure = None
+                is_committed = True
         except sqlite3.Error as error:
             failure = translated(error, self._path)
         finally:
-            self._end(is_committed=failure is None)
-            self._settle(batch, failure)
+            self._end(is_committed=is_committed)
+            self._settle(batch, None if is_committed else failure)
 
     def _begin(self) -> None:
         if self._is_closed:
@@ -347,7 +347,6 @@ class Writer:
         """Undo what is not committed and give the lock back."""
         try:
             if self._connection.in_transaction:
-                is_committed = False
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error:
             pass  # the next BEGIN fails, and says so to whoever waits for it
@@ -481,8 +480,14 @@ class Database:
         self.readers = ReaderPool(
             path, lambda: self._connected(query_only=True), limit=readers, wait_seconds=wait_seconds
         )
-        self.write = self._writer.write
-        self.read = self.readers.read
+
+    def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """See `Writer.write`."""
+        return self._writer.write(function)
+
+    def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """See `ReaderPool.read`."""
+        return self.readers.read(statement, parameters)
 
     def _connected(self, *, query_only: bool) -> sqlite3.Connection:
         return connect(

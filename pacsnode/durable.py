@@ -12,6 +12,7 @@ may have dropped the dirty pages: the file is given up.
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from pacsnode.errors import ObjectExists, OutOfResources, PermanentError
@@ -20,6 +21,7 @@ PROVEN_FILE_SYSTEMS = frozenset({"ext4", "xfs"})  # one fsync of the file also m
 
 _DESCRIPTORS = "/proc/self/fd"
 _MAX_GATHERED = 512  # IOV_MAX is 1,024
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how mountinfo writes spaces, tabs, newlines and backslashes
 
 
 class DurableFolder:
@@ -115,7 +117,7 @@ def mount_type(mountinfo: str, path: Path) -> str:
     best, kind = -1, ""
     for line in mountinfo.splitlines():
         mounted, _, rest = line.partition(" - ")
-        place = Path(mounted.split(" ")[4].encode().decode("unicode_escape"))
+        place = Path(_OCTAL.sub(lambda octal: chr(int(octal[1], 8)), mounted.split(" ")[4]))
         if len(place.parts) >= best and path.is_relative_to(place):
             best, kind = len(place.parts), rest.split(" ")[0]
     return kind

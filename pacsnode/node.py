@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pydicom.config
+
 from pacsnode.archive.find import Find
 from pacsnode.archive.objects import Objects, chunks_of
 from pacsnode.archive.recovery import recover
@@ -119,6 +121,7 @@ class Node:
 
     def start(self) -> None:
         """Lock the data folder, recover, listen; raises `PacsNodeError`, or `OSError` (address taken)."""
+        _silence_libraries()
         config = self._config
         config.node.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._data_dir_lock = _locked(config.node.data_dir)

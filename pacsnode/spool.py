@@ -23,7 +23,7 @@ from pacsnode.storage.files import FileReadable
 
 _COUNTER_BITS = 21
 _FLUSH_BYTES = 128 << 10
-_NAME = re.compile(r"([0-9a-f]{16})-([0-9]+)-([0-9a-f]{8})\.dcm", re.ASCII)
+_NAME = re.compile(r"([0-7][0-9a-f]{15})-(0|[1-9][0-9]*)-([0-9a-f]{8})\.dcm", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,18 @@ class Incoming:
         try:
             write_all(self.descriptor, chunks)
         except OSError as error:
+            self._spool.suspect()
+            self.close()  # bytes are missing in it: it can never be published
             raise OutOfResources(f"the spool cannot be written: {error.strerror}") from error
 
     def read(self, length: int, offset: int) -> bytes:
-        """Return bytes that were written before."""
+        """Return bytes that were written before; raises `OutOfResources`."""
         if self._pending:
             self._flush()
-        return os.pread(self.descriptor, length, offset)
+        try:
+            return os.pread(self.descriptor, length, offset)
+        except OSError as error:
+            raise OutOfResources(f"the spool cannot be read: {error.strerror}") from error
 
     def publish(self) -> Entry:
         """Make the file durable under its entry's name; raises `OutOfResources`. The descriptor stays open."""
@@ -107,6 +112,8 @@ class Spool:
         self._min_free_bytes = min_free_bytes
         self._now_ms = now_ms
         self._last_token = 0
+        # The clock may have been set back since these were given; a token names one instance in the index.
+        self._taken = frozenset(entry.token for entry in self.entries())
         self._lock = threading.Lock()
         self._is_suspect = False  # a write that should be durable failed: a probe must succeed first
 
@@ -120,6 +127,10 @@ class Spool:
             return Incoming(self, self._ready.unnamed_file())
         except OSError as error:
             raise OutOfResources(f"the spool cannot be written: {error.strerror}") from error
+
+    def suspect(self) -> None:
+        """Take nothing more until a probe shows that the disk keeps what is written."""
+        self._is_suspect = True
 
     def _probe(self) -> None:
         descriptor = self._ready.unnamed_file()
@@ -139,13 +150,15 @@ class Spool:
             except ObjectExists:
                 continue  # another process took this very token
             except OutOfResources:
-                self._is_suspect = True
+                self.suspect()
                 raise
             return entry
 
     def _next_token(self) -> int:
         with self._lock:
             self._last_token = max(self._last_token + 1, self._now_ms() << _COUNTER_BITS)
+            while self._last_token in self._taken:
+                self._last_token += 1
             return self._last_token
 
     def open(self, entry: Entry) -> FileReadable:

@@ -18,9 +18,9 @@ import subprocess
 import tempfile
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from pydicom import Dataset
@@ -100,10 +100,7 @@ def _element(tag: int, vr: bytes, text: str) -> bytes:
     return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
 
 
-@cache
-def caller() -> Caller:
-    """Return who the senders and the checker call as."""
-    return Caller("CHECKER", acse_timeout_seconds=30.0, dimse_timeout_seconds=60.0)
+CALLER = Caller("CHECKER", acse_timeout_seconds=30.0, dimse_timeout_seconds=60.0)
 
 
 class Ledger:
@@ -173,17 +170,15 @@ class Senders:
     def _run(self, sender: int) -> None:
         instances = self._instances(sender)
         while not self._stop.is_set():
+            part = islice(self._until_stopped(instances), _PER_ASSOCIATION)
             try:
-                contexts = [(CT_IMAGE_STORAGE, (EXPLICIT_VR_LITTLE_ENDIAN,))]
-                conversation = associate(caller(), self._remote, contexts)
+                send_some(self._ledger, self._remote, part)
             except NetworkError:
                 self._stop.wait(0.02)  # it was killed, or refuses for now
-                continue
-            try:
-                self._send(conversation, instances)
-                conversation.release()
-            except AssociationOver as over:
-                conversation.abort(over)
+
+    def _until_stopped(self, instances: Iterator[Instance]) -> Iterator[Instance]:
+        while not self._stop.is_set():
+            yield next(instances)
 
     def _instances(self, sender: int) -> Iterator[Instance]:
         number = 0
@@ -195,23 +190,27 @@ class Senders:
             if number % _SENT_AGAIN_EVERY == 0:
                 yield Instance.numbered(self._round_number, sender, number - _SENT_AGAIN_EVERY // 2)
 
-    def _send(self, conversation: Conversation, instances: Iterator[Instance]) -> None:
-        sender, context = Sender(conversation), next(iter(conversation.contexts.values()))
-        for _ in range(_PER_ASSOCIATION):
-            if self._stop.is_set():
-                return
-            send_one(sender, context.context_id, conversation, next(instances), self._ledger)
+
+def send_some(ledger: Ledger, remote: Remote, instances: Iterable[Instance]) -> None:
+    """Send instances over one association, as far as it goes; raises `NetworkError` if there is none."""
+    conversation = associate(CALLER, remote, [(CT_IMAGE_STORAGE, (EXPLICIT_VR_LITTLE_ENDIAN,))])
+    sender = Sender(conversation)
+    try:
+        for instance in instances:
+            send_one(ledger, conversation, sender, instance)
+        conversation.release()
+    except AssociationOver as over:
+        conversation.abort(over)
 
 
-def send_one(
-    sender: Sender, context_id: int, conversation: Conversation, instance: Instance, ledger: Ledger
-) -> int:
+def send_one(ledger: Ledger, conversation: Conversation, sender: Sender, instance: Instance) -> int:
     """Send one instance, enter it in the ledger and return its status; raises `AssociationOver`."""
+    (context,) = conversation.contexts.values()
     data_set = instance.data_set()
     ledger.will_send(instance)
     outgoing = Outgoing(CT_IMAGE_STORAGE, instance.sop_instance_uid, BytesReadable(data_set), 0)
     try:
-        status = sender.store(conversation.contexts[context_id], outgoing).status
+        status = sender.store(context, outgoing).status
     except BaseException:
         ledger.unanswered(instance)
         raise
@@ -287,7 +286,7 @@ class Checker:
     def _listed(self, remote: Remote, studies: Sequence[str], report: Report) -> set[str]:
         """Return what C-FIND lists on IMAGE level, after comparing it with the counts on STUDY level."""
         listed = Counter[str]()
-        for match in scu.find(caller(), remote, _identifier("IMAGE", studies), patient_root=False):
+        for match in scu.find(CALLER, remote, _identifier("IMAGE", studies), patient_root=False):
             listed[match.SOPInstanceUID] += 1
         report.stray += [f"{uid} is listed {times} times" for uid, times in listed.items() if times > 1]
         report.stray += [f"{uid} is listed and was never sent" for uid in listed.keys() - self._ledger.sent]
@@ -296,7 +295,7 @@ class Checker:
         counting.NumberOfStudyRelatedInstances = None
         counts = {
             str(match.StudyInstanceUID): int(match.NumberOfStudyRelatedInstances)
-            for match in scu.find(caller(), remote, counting, patient_root=False)
+            for match in scu.find(CALLER, remote, counting, patient_root=False)
         }
         if counts != of_study:
             report.stray.append(f"the studies' counts {counts} are not those of the instances {dict(of_study)}")
@@ -309,7 +308,7 @@ class Checker:
         with tempfile.TemporaryDirectory(prefix="pacsnode-check-") as folder:
             if listed:
                 *_, final = scu.get(
-                    caller(), remote, _identifier("STUDY", studies), patient_root=False, folder=Path(folder)
+                    CALLER, remote, _identifier("STUDY", studies), patient_root=False, folder=Path(folder)
                 )
                 report.torn += [f"{uid} fails in C-GET: {final.comment}" for uid in final.failed_uids]
             for uid in uids:

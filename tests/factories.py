@@ -1,4 +1,4 @@
-"""What many tests need: connected sockets, conversations over them, instances, and an archive of real parts."""
+"""What many tests need: connected sockets, conversations over them, instances, an archive of real parts."""
 
 import socket
 import struct
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import google_crc32c
 
@@ -239,7 +240,7 @@ class Parts:
         self.storage.close()
         self.spool.close()
 
-    def __enter__(self) -> "Parts":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -390,7 +391,7 @@ class Talk:
     def __init__(self, contexts: Sequence[Context] | None = None, **options: object) -> None:
         self._contexts, self._options = contexts, options
 
-    def __enter__(self) -> "Talk":
+    def __enter__(self) -> Self:
         self._pair = loopback_pair()
         ours, self.peer = self._pair.__enter__()
         self.conversation = conversation_over(ours, self._contexts, **self._options)  # type: ignore[arg-type]

@@ -70,11 +70,13 @@ def show(program: Program, *, output: Output) -> None:
 
 
 @config.command()
-def schema() -> None:
+@json_option
+def schema(*, output: Output) -> None:
     """Print the JSON Schema of the configuration file, for editors and checks."""
     from pacsnode.config import Config
 
-    click.echo(json.dumps(Config.schema_document(), indent=2))
+    document = Config.schema_document()
+    output.result({"schema": document}, json.dumps(document, indent=2))
 
 
 def example() -> str:

@@ -43,9 +43,11 @@ def manual(*, output: Output, topic: str | None) -> None:
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "fish", "zsh"]))
+@json_option
 @click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+def completion(ctx: click.Context, *, output: Output, shell: str) -> None:
     """Print the completion script for a shell, as in: eval "$(pacsnode completion bash)"."""
     completer = get_completion_class(shell)
     assert completer is not None
-    click.echo(completer(ctx.find_root().command, {}, "pacsnode", "_PACSNODE_COMPLETE").source())
+    script = completer(ctx.find_root().command, {}, "pacsnode", "_PACSNODE_COMPLETE").source()
+    output.result({"shell": shell, "script": script}, script)

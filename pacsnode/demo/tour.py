@@ -158,7 +158,9 @@ class Tour:
             "-k PatientName='synth*' -k StudyDate",
             {"matches": len(found), "seconds": seconds},
         )
-        return self._is_as_expected("find", uids == expected, f"{len(expected)} studies were to be found")
+        return self._is_as_expected(
+            "find", f"{len(expected)} studies were to be found", expected=uids == expected
+        )
 
     def _get(self, files: Sequence[Path]) -> bool:
         def retrieve(study: Dataset) -> Iterable[scu.RetrieveProgress]:
@@ -194,13 +196,15 @@ class Tour:
             f"--study {STUDIES[0].study_instance_uid} {options}",
             {"completed": completed, "different": len(different), "seconds": seconds},
         )
-        return self._is_as_expected(step, not different, f"different or missing: {', '.join(different[:3])}")
+        return self._is_as_expected(
+            step, f"different or missing: {', '.join(different[:3])}", expected=not different
+        )
 
     def _step(self, step: str, text: str, command: str, options: str, figures: dict[str, object]) -> None:
         typed = f"pacsnode {command} {self._address} {options}".rstrip()
         self._say(step, f"{text}\n    {typed}", {**figures, "type": typed})
 
-    def _is_as_expected(self, step: str, expected: bool, otherwise: str) -> bool:  # noqa: FBT001
+    def _is_as_expected(self, step: str, otherwise: str, *, expected: bool) -> bool:
         if not expected:
             self._say(step, f"FAILED: {otherwise}", {"failed": otherwise})
         return expected

@@ -41,11 +41,18 @@ class DirectoryStorage:
             if not (isinstance(source, FileReadable) and self._link(source.descriptor, name)):
                 self._copy(source, name)
         except FileExistsError as error:
+            self._mark_unsynced(name)
             raise ObjectExists(f"object {name} exists already") from error
         except OSError as error:
             raise OutOfResources(f"object {name} could not be written: {error.strerror}") from error
         with self._lock:
             self._unsynced.add(name.rpartition("/")[0])
+
+    def _mark_unsynced(self, name: str) -> None:
+        """Sync all folders above an object that is met: a run that ended before `sync` may have put it."""
+        components = name.split("/")
+        with self._lock:
+            self._unsynced.update("/".join(components[:depth]) for depth in range(len(components)))
 
     def _create_folders(self, name: str) -> None:
         parent = ""

@@ -1,8 +1,9 @@
 """Objects in memory: for tests and demonstrations; all is gone with the process."""
 
+import threading
 from collections.abc import Iterator
 
-from pacsnode.errors import ObjectExists, ObjectNotFound
+from pacsnode.errors import ObjectExists, ObjectNotFound, OutOfResources
 from pacsnode.storage.base import ObjectInfo, Readable
 
 
@@ -28,14 +29,18 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
+        self._lock = threading.Lock()
 
     def put(self, name: str, source: Readable) -> None:
-        """Create an object; raises `ObjectExists`."""
+        """Create an object; raises `ObjectExists`, `OutOfResources`."""
         data = bytearray(source.length)
-        source.read_into(memoryview(data), 0)
-        value = bytes(data)
-        if self._objects.setdefault(name, value) is not value:
-            raise ObjectExists(f"object {name} exists already")
+        size = source.read_into(memoryview(data), 0)
+        if size != source.length:
+            raise OutOfResources(f"object {name}: its source ended at {size} of {source.length} bytes")
+        with self._lock:
+            if name in self._objects:
+                raise ObjectExists(f"object {name} exists already")
+            self._objects[name] = bytes(data)
 
     def open(self, name: str) -> Readable:
         """Open an object; raises `ObjectNotFound`."""

@@ -4,7 +4,8 @@ import re
 
 from pacsnode.dicom.uid import MAX_LENGTH
 
-_NAME = re.compile(r"([0-9.]+)/([0-9.]+)/([0-9.]+)(?:~([1-9][0-9]*))?\.dcm", re.ASCII)
+_UID = r"([0-9]+(?:\.[0-9]+)*)"
+_NAME = re.compile(rf"{_UID}/{_UID}/{_UID}(?:~([1-9][0-9]*))?\.dcm", re.ASCII)
 
 
 def object_name(

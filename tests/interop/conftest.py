@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pacsnode.dimse.association.requestor import Caller
+from tests.interop import dcmtk
 from tests.interop.nodes import StartNode, starting
 
 
@@ -28,3 +29,10 @@ def start_shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Star
 def caller() -> Caller:
     """How pacsnode's own SCU calls."""
     return Caller("TESTSCU")
+
+
+@pytest.fixture(scope="session")
+def destination_port() -> Iterator[int]:
+    """A port on which nobody listens unless the test starts somebody."""
+    with dcmtk.reserved_port() as port:
+        yield port

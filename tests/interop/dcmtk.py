@@ -70,10 +70,17 @@ def find(port: int, folder: Path, *arguments: str) -> tuple[Ran, list[Dataset]]:
     return ran, [dcmread(path) for path in sorted(folder.glob("rsp*.dcm"))]
 
 
-def free_port() -> int:
-    """Return a TCP port that nobody listens on now, for a program that cannot be told to take any."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """Reserve a TCP port for a program that cannot be told to take any free one.
+
+    A bound socket that does not listen keeps the port from being given to others, while a program that sets
+    SO_REUSEADDR, as DCMTK's do, can still listen on it. Until one does, connections are refused.
+    """
+    with socket.socket() as reservation:
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reservation.bind(("127.0.0.1", 0))
+        yield int(reservation.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -89,10 +96,9 @@ class Storescp:
 
 
 @contextmanager
-def storescp(folder: Path, *options: str, port: int | None = None, aet: str = "STORESCP") -> Iterator[Storescp]:
-    """Run storescp, ready to be called, while the context lasts."""
+def storescp(folder: Path, port: int, *options: str, aet: str = "STORESCP") -> Iterator[Storescp]:
+    """Run storescp on a reserved port, ready to be called, while the context lasts."""
     folder.mkdir(exist_ok=True)
-    port = free_port() if port is None else port
     command = [tool("storescp"), "-v", "-aet", aet, "-od", str(folder), *options, str(port)]
     with (folder.parent / f"{folder.name}.log").open("wb") as output:
         process = subprocess.Popen(command, env=_ENVIRONMENT, stdout=output, stderr=output)

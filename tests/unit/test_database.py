@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -193,7 +193,7 @@ class Group:
         assert self.go.wait(10)
         return 0
 
-    def _write(self, value: int) -> None:
+    def _write(self, value: int, instead: Callable[[sqlite3.Connection], None] | None) -> None:
         def job(connection: sqlite3.Connection) -> int:
             connection.execute(INSERT, (value,))
             if value < 0:
@@ -201,12 +201,17 @@ class Group:
             return value
 
         try:
-            self.outcomes[value] = self.numbers.write(job if value else self._first)
+            self.outcomes[value] = self.numbers.write(instead or (job if value else self._first))
         except Exception as error:
             self.outcomes[value] = error
 
-    def run(self, values: list[int]) -> None:
-        threads = [threading.Thread(target=self._write, args=(value,)) for value in (0, *values)]
+    def run(
+        self, values: list[int], instead: dict[int, Callable[[sqlite3.Connection], None]] | None = None
+    ) -> None:
+        jobs = instead or {}
+        threads = [
+            threading.Thread(target=self._write, args=(value, jobs.get(value))) for value in (0, *values)
+        ]
         threads[0].start()
         assert self.entered.wait(10)
         for thread in threads[1:]:
@@ -321,6 +326,24 @@ def test_the_writer_says_when_rows_may_have_changed(tmp_path: Path) -> None:
         assert forgotten == [1, 1]
         insert(ours, 5)
         assert forgotten == [1, 1]
+        with pytest.raises(TemporaryError):
+            ours.write(end_the_transaction)
+        assert forgotten == [1, 1, 1]
+
+
+def end_the_transaction(connection: sqlite3.Connection) -> None:
+    """Do as SQLite does with a transaction when the disk is full."""
+    connection.execute(INSERT, (99,))
+    connection.execute("ROLLBACK")
+    raise sqlite3.OperationalError
+
+
+def test_a_job_that_ends_the_transaction_fails_all(numbers: Database) -> None:
+    group = Group(numbers)
+    group.run([1, 2], {2: end_the_transaction})
+    assert {type(outcome) for outcome in group.outcomes.values()} == {int, TemporaryError}
+    committed = [value for value, outcome in group.outcomes.items() if value and outcome == value]
+    assert stored(numbers) == committed
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Sending stored instances (C-STORE SCU): bytes as they lie, framed from one buffer, a gathered write each chunk.
+"""Sending stored instances (C-STORE SCU): bytes as they lie, framed from one buffer, one write a chunk.
 
 Nothing is decoded and nothing is copied but from the file into the buffer. A chunk is whole fragments, so
 that every P-DATA PDU is as long as the peer takes.

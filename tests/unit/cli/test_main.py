@@ -37,7 +37,7 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
     assert done.stdout.startswith("Usage: pacsnode")
 
 
-def test_each_command_explains_itself() -> None:
+def test_each_command_explains_itself_and_speaks_json() -> None:
     for path in commands():
         command: click.Command = pacsnode
         for name in path:
@@ -46,6 +46,8 @@ def test_each_command_explains_itself() -> None:
             assert found is not None
             command = found
         assert command.help, f"{path} has no help"
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert isinstance(command, click.Group) or "--json" in options, f"{path} has no --json"
 
 
 def test_the_commands_that_have_shipped_stay() -> None:

@@ -19,7 +19,7 @@ def arrival(
     character_sets: tuple[str, ...] = (),
     **values: str,
 ) -> Arrival:
-    """Return an instance `study.series.number` under root 1.2, of this UID or `1.2.<study>.<series>.<number>`."""
+    """Return an instance whose UID begins with those of its study and its series: `<study>.<n>.<n>`."""
     study = uid.rsplit(".", 2)[0]
     series = uid.rsplit(".", 1)[0]
     return Arrival(

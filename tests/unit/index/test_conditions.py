@@ -34,7 +34,7 @@ def _plain(matching: Matching) -> Matching:
     """Return a harmless condition of the same form: a backslash or `=` may decide on that."""
 
     def plain(value: str) -> str:
-        return "plain" + "".join(char for char in "\\=" if char in value)
+        return "pl" + "".join(char for char in "\\=" if char in value) + "ain"
 
     match matching:
         case SingleValue(value):

@@ -73,6 +73,6 @@ def test_the_views_are_readable(index: SqliteIndex) -> None:
         ("1.2.3", "1.2.3.4", "01")
     ]
     assert read(
-        """SELECT study_instance_uid, sop_instance_uid, sop_class_uid, instance_number, version, sender, file_crc32c,
-        data_set_crc32c, spool_token FROM instances"""
+        """SELECT study_instance_uid, sop_instance_uid, sop_class_uid, instance_number, version, sender,
+        file_crc32c, data_set_crc32c, spool_token FROM instances"""
     ) == [("1.2.3", "1.2.3.4.5", CT, "7", 0, "CT1", "fffffffe", "00000001", 1)]

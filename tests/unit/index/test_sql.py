@@ -31,25 +31,25 @@ def plan(index: SqliteIndex, statement: Fragment) -> list[str]:
     ]
 
 
-UID_LIST = ValueList(("1.2.3", "1.2.4"))
+UID_LIST, NAME = ValueList(("1.2.3", "1.2.4")), "patient_name_folded"
 
 LEADING = [
-    (Level.PATIENT, {"PatientID": "P1"}, "patient USING INDEX patient_by_patient_id (patient_id=?)"),
-    (Level.STUDY, {"PatientID": "P1"}, "patient USING INDEX patient_by_patient_id (patient_id=?)"),
-    (Level.STUDY, {"PatientID": Wildcard("P1*")}, "patient USING INDEX patient_by_patient_id (patient_id>? AND patient_id<?)"),
-    (Level.STUDY, {"PatientName": Wildcard("smi*")}, "patient USING INDEX patient_by_name (patient_name_folded>? AND patient_name_folded<?)"),
-    (Level.STUDY, {"PatientName": "smith"}, "patient USING INDEX patient_by_name (patient_name_folded>? AND patient_name_folded<?)"),
-    (Level.STUDY, {"StudyDate": "20200115"}, "study USING INDEX study_by_date (study_date=?)"),
-    (Level.STUDY, {"StudyDate": Range("20200101", None)}, "study USING INDEX study_by_date (study_date>? AND study_date<?)"),
-    (Level.STUDY, {"AccessionNumber": "A1"}, "study USING INDEX study_by_accession_number (accession_number=?)"),
-    (Level.STUDY, {"StudyInstanceUID": "1.2.3"}, "study USING INDEX study_by_uid (study_instance_uid=?)"),
-    (Level.STUDY, {"StudyInstanceUID": UID_LIST}, "study USING INDEX study_by_uid (study_instance_uid=?)"),
-    (Level.SERIES, {"StudyInstanceUID": "1.2.3"}, "study USING INDEX study_by_uid (study_instance_uid=?)"),
-    (Level.SERIES, {"SeriesInstanceUID": UID_LIST}, "series USING INDEX series_by_uid (series_instance_uid=?)"),
-    (Level.IMAGE, {"SeriesInstanceUID": "1.2.3"}, "series USING INDEX series_by_uid (series_instance_uid=?)"),
-    (Level.IMAGE, {"SOPInstanceUID": "1.2.3"}, "instance USING INDEX instance_by_uid_hash (uid_hash=?)"),
-    (Level.IMAGE, {"SOPInstanceUID": UID_LIST}, "instance USING INDEX instance_by_uid_hash (uid_hash=?)"),
-]  # fmt: skip
+    (Level.PATIENT, {"PatientID": "P1"}, "patient_by_patient_id (patient_id=?)"),
+    (Level.STUDY, {"PatientID": "P1"}, "patient_by_patient_id (patient_id=?)"),
+    (Level.STUDY, {"PatientID": Wildcard("P1*")}, "patient_by_patient_id (patient_id>? AND patient_id<?)"),
+    (Level.STUDY, {"PatientName": Wildcard("smi*")}, f"patient_by_name ({NAME}>? AND {NAME}<?)"),
+    (Level.STUDY, {"PatientName": "smith"}, f"patient_by_name ({NAME}>? AND {NAME}<?)"),
+    (Level.STUDY, {"StudyDate": "20200115"}, "study_by_date (study_date=?)"),
+    (Level.STUDY, {"StudyDate": Range("20200101", None)}, "study_by_date (study_date>? AND study_date<?)"),
+    (Level.STUDY, {"AccessionNumber": "A1"}, "study_by_accession_number (accession_number=?)"),
+    (Level.STUDY, {"StudyInstanceUID": "1.2.3"}, "study_by_uid (study_instance_uid=?)"),
+    (Level.STUDY, {"StudyInstanceUID": UID_LIST}, "study_by_uid (study_instance_uid=?)"),
+    (Level.SERIES, {"StudyInstanceUID": "1.2.3"}, "study_by_uid (study_instance_uid=?)"),
+    (Level.SERIES, {"SeriesInstanceUID": UID_LIST}, "series_by_uid (series_instance_uid=?)"),
+    (Level.IMAGE, {"SeriesInstanceUID": "1.2.3"}, "series_by_uid (series_instance_uid=?)"),
+    (Level.IMAGE, {"SOPInstanceUID": "1.2.3"}, "instance_by_uid_hash (uid_hash=?)"),
+    (Level.IMAGE, {"SOPInstanceUID": UID_LIST}, "instance_by_uid_hash (uid_hash=?)"),
+]
 
 
 @pytest.mark.parametrize(("level", "keys", "leading"), LEADING)
@@ -64,9 +64,12 @@ def test_a_key_leads_by_its_index(
         compiled.located(driver),
     ):
         steps = plan(index, statement)
-        assert steps[0] == f"SEARCH {leading}"
+        assert steps[0] == f"SEARCH {leading.partition('_by_')[0]} USING INDEX {leading}"
         assert not [step for step in steps if step.startswith("SCAN") and "json_each" not in step]
-    assert plan(index, compiled.probe(driver))[0] == f"SEARCH {leading}"
+    assert (
+        plan(index, compiled.probe(driver))[0]
+        == f"SEARCH {leading.partition('_by_')[0]} USING INDEX {leading}"
+    )
 
 
 def test_the_way_down_uses_the_children_and_the_way_up_the_ids(index: SqliteIndex) -> None:
@@ -122,7 +125,13 @@ def test_without_an_index_there_is_a_walk() -> None:
 
 @pytest.mark.parametrize(
     ("below", "newest", "keyed"),
-    [(0, 0, True), (2000, 10, True), (10_000, 10_000_000, True), (10_000, 20_000, False), (1_000_000, 10_000_000, False)],
-)  # fmt: skip
+    [
+        (0, 0, True),
+        (2000, 10, True),
+        (10_000, 10_000_000, True),
+        (10_000, 20_000, False),
+        (1_000_000, 10_000_000, False),
+    ],
+)
 def test_keyed_paging_must_read_less_than_a_walk(below: int, newest: int, keyed: bool) -> None:
     assert sql.is_keyed_better(below, newest) is keyed

@@ -1,4 +1,4 @@
-"""The index: duplicates, identity, answers and pages, the spool, damage, several processes' view of one file."""
+"""The index: duplicates, identity, answers and pages, the spool, damage, two who have it open."""
 
 import contextlib
 import sqlite3

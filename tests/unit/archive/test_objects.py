@@ -1,0 +1,116 @@
+"""Where an instance's bytes lie, and that damaged ones are never given out."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import google_crc32c
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacsnode.archive import objects as module
+from pacsnode.archive.objects import chunks_of, crc32c_of, entry_of, name_of
+from pacsnode.errors import DamagedObject, ObjectNotFound
+from pacsnode.storage.base import Readable
+from pacsnode.storage.memory import BytesReadable
+from tests.factories import Parts, Sample, located, spooled
+
+SAMPLE = Sample()
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    with Parts(tmp_path) as parts:
+        yield parts
+
+
+def content(readable: Readable) -> bytes:
+    try:
+        return b"".join(chunks_of(readable))
+    finally:
+        readable.close()
+
+
+def test_an_instance_in_the_spool_is_read_there(parts: Parts) -> None:
+    entry = spooled(parts.spool, SAMPLE.file)
+    place = located(SAMPLE, entry.token)
+    assert entry_of(place) == entry
+    assert content(parts.objects.open_checked(place)) == SAMPLE.file
+
+
+def test_an_instance_that_was_filed_since_is_read_in_the_storage(parts: Parts) -> None:
+    entry = spooled(parts.spool, SAMPLE.file)
+    place = located(SAMPLE, entry.token)
+    parts.storage.put(name_of(place), BytesReadable(SAMPLE.file))
+    parts.spool.remove(entry)
+    assert content(parts.objects.open_checked(place)) == SAMPLE.file
+
+
+def test_a_stored_instance_is_read_in_the_storage(parts: Parts) -> None:
+    place = located(SAMPLE, None)
+    assert entry_of(place) is None
+    parts.storage.put(name_of(place), BytesReadable(SAMPLE.file))
+    assert content(parts.objects.open_checked(place)) == SAMPLE.file
+
+
+def test_an_instance_that_is_nowhere_is_not_found(parts: Parts) -> None:
+    for token in (None, 5):
+        with pytest.raises(ObjectNotFound):
+            parts.objects.open(located(SAMPLE, token))
+
+
+def test_versions_have_names_of_their_own() -> None:
+    assert name_of(located(SAMPLE, None)) == f"{SAMPLE.study}/{SAMPLE.series}/{SAMPLE.uid}.dcm"
+    assert name_of(located(SAMPLE, None, version=2)).endswith("~2.dcm")
+
+
+class Watched(BytesReadable):
+    is_closed = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        SAMPLE.file[:-1],
+        SAMPLE.file + b"\0",
+        b"",
+        SAMPLE.file[:-1] + bytes([SAMPLE.file[-1] ^ 1]),
+        b"\1" + SAMPLE.file[1:],
+    ],
+)
+def test_damaged_bytes_are_never_given_out(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, damaged: bytes
+) -> None:
+    readable = Watched(damaged)
+    monkeypatch.setattr(parts.storage, "open", lambda name: readable)
+    with pytest.raises(DamagedObject, match=SAMPLE.uid):
+        parts.objects.open_checked(located(SAMPLE, None))
+    assert readable.is_closed
+
+
+@given(st.binary(max_size=300), st.integers(0, 310), st.integers(1, 40))
+def test_chunks_are_the_bytes_from_the_offset_on(data: bytes, offset: int, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_CHUNK_BYTES", size)
+        chunks = list(chunks_of(BytesReadable(data), offset))
+    assert b"".join(chunks) == data[offset:]
+    assert all(0 < len(chunk) <= size for chunk in chunks)
+    assert crc32c_of(BytesReadable(data)) == google_crc32c.value(data)
+
+
+def test_a_file_that_ends_early_is_damaged() -> None:
+    readable = BytesReadable(b"half")
+    readable.length = 8
+    with pytest.raises(DamagedObject, match="4 of 8"):
+        list(chunks_of(readable))
+
+
+def test_the_length_alone_is_not_believed(parts: Parts) -> None:
+    place = located(SAMPLE, None)
+    parts.storage.put(name_of(place), BytesReadable(SAMPLE.file))
+    with pytest.raises(DamagedObject):
+        parts.objects.open_checked(replace(place, file_crc32c=place.file_crc32c ^ 1))
