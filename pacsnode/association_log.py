@@ -25,7 +25,10 @@ _MAX_CHARACTERS = 256
 
 def escaped(text: str) -> str:
     """Return a peer's text so that it stays on one line and within 256 characters."""
-    return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')[:_MAX_CHARACTERS]
+    cut = text.encode("unicode_escape").decode("ascii").replace('"', '\\"')[:_MAX_CHARACTERS]
+    # Every backslash belongs to a pair or an escape, unless the cut went through it.
+    is_cut_through = (len(cut) - len(cut.rstrip("\\"))) % 2
+    return cut[:-1] if is_cut_through else cut
 
 
 class AssociationLog:

@@ -61,11 +61,18 @@ class DurableFolder:
         except OSError as error:
             raise OutOfResources(f"{name} could not be linked in {self.path}: {error.strerror}") from error
         try:
+            self.sync(descriptor, name)
+        except OutOfResources:
+            self.remove(name)
+            raise
+
+    def sync(self, descriptor: int, name: str) -> None:
+        """Make an open file and its name durable; raises `OutOfResources`."""
+        try:
             os.fsync(descriptor)
             if self._syncs_folder:
                 os.fsync(self.descriptor)
         except OSError as error:
-            self.remove(name)
             raise OutOfResources(
                 f"{name} could not be made durable in {self.path}: {error.strerror}"
             ) from error

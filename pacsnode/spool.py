@@ -170,6 +170,10 @@ class Spool:
         except OSError as error:
             raise OutOfResources(f"spool entry {entry.name} could not be opened: {error.strerror}") from error
 
+    def sync(self, entry: Entry, readable: FileReadable) -> None:
+        """Make an entry durable that a process may have linked and not synced; raises `OutOfResources`."""
+        self._ready.sync(readable.descriptor, entry.name)
+
     def remove(self, entry: Entry) -> None:
         """Remove an entry if it is there: only when its bytes are durable elsewhere, or were never acknowledged."""
         self._ready.remove(entry.name)

@@ -100,6 +100,7 @@ def _element(tag: int, vr: bytes, text: str) -> bytes:
     return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
 
 
+CONTEXTS = ((CT_IMAGE_STORAGE, (EXPLICIT_VR_LITTLE_ENDIAN,)),)
 CALLER = Caller("CHECKER", acse_timeout_seconds=30.0, dimse_timeout_seconds=60.0)
 
 
@@ -193,7 +194,7 @@ class Senders:
 
 def send_some(ledger: Ledger, remote: Remote, instances: Iterable[Instance]) -> None:
     """Send instances over one association, as far as it goes; raises `NetworkError` if there is none."""
-    conversation = associate(CALLER, remote, [(CT_IMAGE_STORAGE, (EXPLICIT_VR_LITTLE_ENDIAN,))])
+    conversation = associate(CALLER, remote, CONTEXTS)
     sender = Sender(conversation)
     try:
         for instance in instances:

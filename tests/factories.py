@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import google_crc32c
 
@@ -28,6 +29,7 @@ from pacsnode.dimse.association.command import (
     us,
 )
 from pacsnode.dimse.association.conversation import Context, Conversation, Parties, Timeouts
+from pacsnode.dimse.association.endings import ConnectionLost
 from pacsnode.dimse.association.pdu import HEADER, IS_COMMAND, IS_LAST, P_DATA_HEADER, PDV_HEADER, PDUType
 from pacsnode.dimse.association.reader import Reader
 from pacsnode.dimse.association.transport import Transport
@@ -374,7 +376,25 @@ def conversation_over(
     stop_descriptor: int | None = None,
 ) -> Conversation:
     """Return an established conversation; the other end of the connection is the peer."""
-    transport = Transport(connection, stop_descriptor=stop_descriptor)
+    return conversation_on(
+        Transport(connection, stop_descriptor=stop_descriptor),
+        contexts,
+        our_max_pdu_bytes=our_max_pdu_bytes,
+        peer_max_pdu_bytes=peer_max_pdu_bytes,
+        timeouts=timeouts,
+    )
+
+
+def conversation_on(
+    transport: "Transport | Script",
+    contexts: Sequence[Context] | None = None,
+    *,
+    our_max_pdu_bytes: int = 1 << 18,
+    peer_max_pdu_bytes: int = 1 << 14,
+    timeouts: Timeouts = TIMEOUTS,
+) -> Conversation:
+    """Return an established conversation on a transport."""
+    assert isinstance(transport, Transport) or not TYPE_CHECKING
     return Conversation(
         transport,
         Reader(transport, max_pdu_bytes=our_max_pdu_bytes),
@@ -383,6 +403,46 @@ def conversation_over(
         peer_max_pdu_bytes=peer_max_pdu_bytes,
         timeouts=timeouts,
     )
+
+
+class Script:
+    """A transport that gives out what a peer sends in given pieces and keeps what is sent; no socket."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = [piece for piece in pieces if piece]
+        self.sent: list[bytes] = []
+        self.is_closed = False
+        self.bytes_received = self.bytes_sent = 0
+
+    @classmethod
+    def cut_at(cls, stream: bytes, cuts: Sequence[int]) -> "Script":
+        """Return the transport of a stream that arrives in the pieces between the cuts."""
+        places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
+        return cls([stream[start:end] for start, end in pairwise(places)])
+
+    def receive_into(self, view: memoryview, deadline: float, *, is_idle: bool = False) -> int:
+        if not self._pieces:
+            raise ConnectionLost("connection closed by the peer")
+        size = min(len(view), len(self._pieces[0]))
+        assert size > 0, "nothing can be received into no room"
+        view[:size] = self._pieces[0][:size]
+        self._pieces[0] = self._pieces[0][size:]
+        if not self._pieces[0]:
+            del self._pieces[0]
+        self.bytes_received += size
+        return size
+
+    def receive_now(self, view: memoryview) -> int:
+        return self.receive_into(view, 0.0) if self._pieces else 0
+
+    def send(self, parts: list[bytes | memoryview], deadline: float) -> None:
+        self.sent.append(b"".join(parts))
+
+    def finish(self, seconds: float) -> None:
+        self.is_closed = True
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 class Talk:

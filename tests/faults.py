@@ -114,18 +114,18 @@ def disk(file_system: str, *, mebibytes: int) -> Iterator[Disk]:
 
 
 class Injection:
-    """strace on a process: `trace` are the calls to watch, `inject` strace's expression without `-e inject=`.
+    """strace on a process, or with `only` on one thread of it.
 
-    A context manager. Entering waits until every thread is attached; leaving detaches.
+    `trace` are the calls to watch, `inject` is strace's expression without `-e inject=`. A context manager. Entering waits until every thread is attached; leaving detaches.
     """
 
-    def __init__(self, pid: int, *, trace: str, inject: str | None, log: Path) -> None:
+    def __init__(self, pid: int, *, trace: str, inject: str | None, log: Path, only: int | None = None) -> None:
         self._log = log
         self._read_to = 0
-        self._command = ["strace", "-f", "-o", str(log), "-e", f"trace={trace}", "-e", "signal=none"]
+        self._command = ["strace", *(["-f"] if only is None else []), "-o", str(log), "-e", f"trace={trace}", "-e", "signal=none"]
         if inject is not None:
             self._command += ["-e", f"inject={inject}"]
-        self._command += ["-p", str(pid)]
+        self._command += ["-p", str(only or pid)]
 
     def __enter__(self) -> "Injection":
         self._strace = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)

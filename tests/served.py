@@ -68,6 +68,10 @@ class ServedNode:
         """The process that was started, which is also its process group."""
         return self.process.pid
 
+    def newest_thread(self) -> int:
+        """The thread that was started last, by its thread ID: before anybody calls, the one that files."""
+        return max(map(int, os.listdir(f"/proc/{self.pid}/task")))
+
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
         return self.process.poll() is None
@@ -80,10 +84,11 @@ class ServedNode:
             pass
         self.wait()
 
-    def terminate(self) -> int:
-        """SIGTERM to the process, as a service manager sends it; return the exit code."""
+    def terminate(self) -> tuple[int, float]:
+        """SIGTERM to the process, as a service manager sends it; return the exit code and the seconds it took."""
+        started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        return self.wait()
+        return self.wait(), time.monotonic() - started
 
     def wait(self) -> int:
         """Wait until it has ended, and return the exit code."""

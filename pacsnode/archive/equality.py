@@ -4,37 +4,50 @@ Same transfer syntax: byte-equal data sets. Different transfer syntaxes that bot
 (implicit, explicit, big endian, deflated): equal elements, group lengths and trailing padding aside. Anything
 else would need the pixels decoded, which a worker never does: it counts as different, and the policy for
 duplicates decides.
+
+Elements are compared by a digest of them in one form: tags and values in little endian, items and sequences
+with their ends, without VRs and without the lengths of what nests. Each data set is read once, in pieces.
+What cannot be followed is not shown to be equal: a Success for it could lose the only copy.
 """
 
-import struct
-import warnings
 import zlib
-from io import BytesIO
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
 
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.datadict import dictionary_VR
 
 from pacsnode.archive.objects import chunks_of
-from pacsnode.dicom.uid import is_encapsulated
+from pacsnode.dicom.encoding import (
+    DELIMITERS,
+    ITEM,
+    ITEM_DELIMITATION,
+    LITTLE_ENDIAN,
+    LONG_VRS,
+    SEQUENCE_DELIMITATION,
+    SHORT_VRS,
+    UNDEFINED_LENGTH,
+    ByteOrder,
+    declared,
+)
+from pacsnode.dicom.nesting import MAX_DEPTH
+from pacsnode.dicom.part10 import parse_meta
+from pacsnode.dicom.uid import is_deflated, is_encapsulated
+from pacsnode.errors import RequestError, UnreadableDataSet
 from pacsnode.storage.base import Readable
 
 _MAX_DECODED_BYTES = 256 << 20
+_MAX_ELEMENTS = 1_000_000  # about two seconds
+_META_BYTES = 4096
+_PIECE_BYTES = 64 << 10  # a multiple of every word
 _DATA_SET_TRAILING_PADDING = 0xFFFCFFFC
 
-# What pydicom raises on data sets that it cannot decode.
-_UNDECODABLE = (
-    InvalidDicomError,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    OverflowError,
-    NotImplementedError,
-    RecursionError,
-    OSError,
-    struct.error,
-    zlib.error,
-)
+# How many bytes of a value are turned round in Big Endian (PS3.5 7.3); all other VRs are bytes.
+_WORD_BYTES = {
+    **dict.fromkeys((b"AT", b"OW", b"SS", b"US"), 2),
+    **dict.fromkeys((b"FL", b"OF", b"OL", b"SL", b"UL"), 4),
+    **dict.fromkeys((b"FD", b"OD", b"OV", b"SV", b"UV"), 8),
+}
 
 
 def same_bytes(first: Readable, second: Readable, data_set_length: int) -> bool:
@@ -52,18 +65,185 @@ def is_comparable(first_transfer_syntax_uid: str, second_transfer_syntax_uid: st
 
 def same_elements(first: Readable, second: Readable) -> bool:
     """Return whether two Part 10 files in comparable transfer syntaxes have equal elements."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return _elements(first) == _elements(second)  # values are decoded here, as they are compared
-        except _UNDECODABLE:
-            return False  # what cannot be decoded is not shown to be equal
+    try:
+        return _digest(first) == _digest(second)
+    except RequestError:
+        return False
 
 
-def _elements(readable: Readable) -> Dataset:
-    data_set = dcmread(BytesIO(b"".join(chunks_of(readable))), force=True)
-    plain = Dataset()
-    for element in data_set:
-        if element.tag.element != 0 and element.tag != _DATA_SET_TRAILING_PADDING:
-            plain.add(element)
-    return plain
+def _digest(readable: Readable) -> bytes:
+    head = bytearray(min(_META_BYTES, readable.length))
+    meta = parse_meta(bytes(head[: readable.read_into(memoryview(head), 0)]))
+    chunks = chunks_of(readable, meta.data_set_offset)
+    if is_deflated(meta.transfer_syntax_uid):
+        chunks = _inflated(chunks)
+    encoding = declared(meta.transfer_syntax_uid)
+    return _Walk(_Source(chunks), encoding.order, is_implicit=encoding.is_implicit).digest()
+
+
+def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for chunk in chunks:
+            rest = chunk
+            while rest and not inflater.eof:
+                yield inflater.decompress(rest, _PIECE_BYTES)
+                rest = inflater.unconsumed_tail
+        while piece := inflater.decompress(b"", _PIECE_BYTES):
+            yield piece
+    except zlib.error as error:
+        raise UnreadableDataSet(f"the deflated data set is damaged: {error}") from error
+    if not inflater.eof:
+        raise UnreadableDataSet("the deflated data set ends early")
+
+
+class _Source:
+    """The bytes of a data set, read forward."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._chunk, self._at = b"", 0
+        self.position = 0
+
+    def is_at_end(self) -> bool:
+        while self._at == len(self._chunk):
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return True
+            self._chunk, self._at = chunk, 0
+        return False
+
+    def read(self, length: int) -> bytes:
+        parts, missing = [], length
+        while missing:
+            if self.is_at_end():
+                raise UnreadableDataSet("the data set ends within an element")
+            part = self._chunk[self._at : self._at + missing]
+            self._at += len(part)
+            missing -= len(part)
+            parts.append(part)
+        self.position += length
+        if self.position > _MAX_DECODED_BYTES:
+            raise UnreadableDataSet(f"the data set is longer than {_MAX_DECODED_BYTES} bytes")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """An open sequence or item, or the data set itself. `end` is None where a delimiter ends it."""
+
+    is_sequence: bool
+    end: int | None
+    order: ByteOrder
+    is_implicit: bool
+
+
+class _Walk:
+    """Goes through a data set once, without recursion, and hashes what it finds."""
+
+    def __init__(self, source: _Source, order: ByteOrder, *, is_implicit: bool) -> None:
+        self._source = source
+        self._hash = sha256()
+        self._open = [_Container(is_sequence=False, end=None, order=order, is_implicit=is_implicit)]
+
+    def digest(self) -> bytes:
+        for _ in range(_MAX_ELEMENTS):
+            self._close_ended()
+            if self._source.is_at_end():
+                if len(self._open) > 1:
+                    raise UnreadableDataSet("the data set ends within a sequence")
+                return self._hash.digest()
+            self._step()
+        raise UnreadableDataSet(f"more than {_MAX_ELEMENTS} elements")
+
+    def _close_ended(self) -> None:
+        while (end := self._open[-1].end) is not None and self._source.position >= end:
+            if self._source.position > end:
+                raise UnreadableDataSet("an element overruns what it lies in")
+            self._close(is_sequence=self._open[-1].is_sequence)
+
+    def _close(self, *, is_sequence: bool) -> None:
+        if len(self._open) == 1 or self._open[-1].is_sequence is not is_sequence:
+            raise UnreadableDataSet("a delimiter where nothing is open")
+        self._open.pop()
+        self._hash.update(b"s" if is_sequence else b"i")
+
+    def _step(self) -> None:
+        inside = self._open[-1]
+        tag, vr, length = self._header(inside)
+        if tag >> 16 == DELIMITERS:
+            self._structure(tag, length, inside)
+        elif inside.is_sequence:
+            raise UnreadableDataSet("an element between items")
+        elif _is_sequence(tag, vr, length):
+            is_implicit = inside.is_implicit or vr == b"UN"  # PS3.5 6.2.2, note 2
+            self._hash.update(b"S" + tag.to_bytes(4))
+            order = LITTLE_ENDIAN if is_implicit else inside.order
+            self._enter(length, is_sequence=True, order=order, is_implicit=is_implicit)
+        else:
+            self._value(tag, vr, length, inside)
+
+    def _header(self, inside: _Container) -> tuple[int, bytes, int]:
+        """Return tag, VR (b"" if implicit) and length."""
+        data, order = self._source.read(8), inside.order
+        group, element, length = order.implicit(data, 0)
+        tag = group << 16 | element
+        if inside.is_implicit or group == DELIMITERS:
+            return tag, b"", length
+        _, _, vr, length = order.explicit(data, 0)
+        if vr in LONG_VRS:
+            return tag, vr, order.uint32(self._source.read(4), 0)[0]
+        if vr not in SHORT_VRS:
+            raise UnreadableDataSet("an element with an unknown VR")
+        return tag, vr, length
+
+    def _structure(self, tag: int, length: int, inside: _Container) -> None:
+        if tag == ITEM and inside.is_sequence:
+            self._hash.update(b"I")
+            self._enter(length, is_sequence=False, order=inside.order, is_implicit=inside.is_implicit)
+        elif tag in (ITEM_DELIMITATION, SEQUENCE_DELIMITATION) and inside.end is None and length == 0:
+            self._close(is_sequence=tag == SEQUENCE_DELIMITATION)
+        else:
+            raise UnreadableDataSet("an item or delimiter where none can be")
+
+    def _enter(self, length: int, *, is_sequence: bool, order: ByteOrder, is_implicit: bool) -> None:
+        if len(self._open) > 2 * MAX_DEPTH:
+            raise UnreadableDataSet(f"sequences nest more than {MAX_DEPTH} deep")
+        end = None if length == UNDEFINED_LENGTH else self._source.position + length
+        self._open.append(_Container(is_sequence, end, order, is_implicit))
+
+    def _value(self, tag: int, vr: bytes, length: int, inside: _Container) -> None:
+        word = 1 if inside.order is LITTLE_ENDIAN else _WORD_BYTES.get(vr, 1)
+        if length == UNDEFINED_LENGTH or length % word:
+            raise UnreadableDataSet("a value of impossible length")
+        # Unknown bytes in another byte order may be anything: they equal nothing.
+        kind = b"V" if vr != b"UN" or inside.order is LITTLE_ENDIAN else b"U"
+        counts = not (_is_group_length(tag, length) or tag == _DATA_SET_TRAILING_PADDING)
+        if counts:
+            self._hash.update(kind + tag.to_bytes(4) + length.to_bytes(4))
+        for at in range(0, length, _PIECE_BYTES):
+            piece = self._source.read(min(_PIECE_BYTES, length - at))
+            if counts:
+                self._hash.update(piece if word == 1 else _turned_round(piece, word))
+
+
+def _is_group_length(tag: int, length: int) -> bool:
+    return tag & 0xFFFF == 0 and length == 4
+
+
+def _is_sequence(tag: int, vr: bytes, length: int) -> bool:
+    if vr:
+        return vr == b"SQ" or (vr == b"UN" and length == UNDEFINED_LENGTH)
+    if length == UNDEFINED_LENGTH:
+        return True
+    try:
+        return dictionary_VR(tag) == "SQ"
+    except KeyError:
+        return False
+
+
+def _turned_round(data: bytes, word: int) -> bytes:
+    turned = bytearray(len(data))
+    for at in range(word):
+        turned[at::word] = data[word - 1 - at :: word]
+    return bytes(turned)

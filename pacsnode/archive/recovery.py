@@ -3,6 +3,9 @@
 After a power cut the index may lack transactions that its spool entries still prove (it runs with
 `synchronous=NORMAL`; entries leave only after a synced checkpoint). Each entry that the index does not list
 as waiting is checked against the length and CRC32C in its name and indexed from its own bytes.
+
+After a killed process both may be right in the page cache only, and a power cut may still come: index and
+entries are synced before anything is built on them.
 """
 
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from pacsnode.archive.objects import chunks_of, crc32c_of
 from pacsnode.archive.store import DataSetFacts, Outcome, Store, StoreRequest
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import Meta, parse_meta
-from pacsnode.errors import DamagedObject, DifferentContent, RequestError
+from pacsnode.errors import DamagedObject, RequestError
 from pacsnode.index.base import Index
 from pacsnode.spool import Entry, Spool
 from pacsnode.storage.base import Readable
@@ -38,6 +41,7 @@ def recover(index: Index, spool: Spool, store: Store) -> tuple[Recovered, list[s
     Raises `TemporaryError` or `PermanentError` if the index fails; nothing is lost then.
     """
     recovered, reasons = Recovered(), list[str]()
+    index.sync()  # rows that a killed process left in the page cache: entries are dropped on their word
     known = _waiting_tokens(index)
     for entry in spool.entries():
         if entry.token in known:
@@ -46,6 +50,7 @@ def recover(index: Index, spool: Spool, store: Store) -> tuple[Recovered, list[s
         try:
             outcome = _adopt(entry, spool, store)
         except (RequestError, DamagedObject) as error:
+            # Other content that the policy refuses too: that it was refused before the crash is not known.
             recovered.set_aside += 1
             reasons.append(f"spool entry {entry.name}: {error}; moved to {spool.set_aside(entry)}")
             continue
@@ -69,6 +74,7 @@ def _adopt(entry: Entry, spool: Spool, store: Store) -> Outcome:
     try:
         if readable.length != entry.length or crc32c_of(readable) != entry.crc32c:
             raise DamagedObject("its bytes are not those that its name promises")
+        spool.sync(entry, readable)  # whoever linked it may have been killed before its fsync
         meta = parse_meta(_head(readable, _META_BYTES))
         request = StoreRequest(
             sop_class_uid=meta.sop_class_uid,
@@ -84,11 +90,7 @@ def _adopt(entry: Entry, spool: Spool, store: Store) -> Outcome:
         header = header_of(readable, meta)
     finally:
         readable.close()
-    try:
-        return store.adopt(entry, request, header, facts)
-    except DifferentContent:
-        spool.remove(entry)  # it was refused, or would have been: its sender never had a Success
-        return Outcome.ALREADY_STORED
+    return store.adopt(entry, request, header, facts)
 
 
 def header_of(readable: Readable, meta: Meta) -> Header:

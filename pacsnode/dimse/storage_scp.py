@@ -30,7 +30,7 @@ class StorageSCP:
             return
         receiving = self._store.begin(_request(conversation, message))
         try:
-            _receive(conversation, receiving)
+            is_whole = _receive(conversation, receiving)
             outcome, code, comment, offending = self._finish(receiving)
         finally:
             receiving.abandon()
@@ -38,6 +38,8 @@ class StorageSCP:
         self._answer(
             conversation, message, code, comment, offending, outcome=outcome, size=size, started=started
         )
+        if not is_whole:
+            raise MessageViolation("a data set longer than limits.max_dataset")
 
     def _finish(self, receiving: Receiving) -> tuple[str, int, str, tuple[int, ...]]:
         try:
@@ -102,10 +104,23 @@ def _request(conversation: Conversation, message: Message) -> StoreRequest:
     )
 
 
-def _receive(conversation: Conversation, receiving: Receiving) -> None:
+def _receive(conversation: Conversation, receiving: Receiving) -> bool:
+    """Read the data set into the archive; false if it is over the limit, so that reading on is pointless.
+
+    It may be endless: it is answered with the failure that `receiving` holds, and then the association is aborted.
+    """
+
     def consume(piece: bytes) -> None:
         receiving.write(piece)
         if receiving.is_over_limit:
-            raise MessageViolation("a data set longer than limits.max_dataset")
+            raise _OverLimit
 
-    conversation.read_data_set(consume)
+    try:
+        conversation.read_data_set(consume)
+    except _OverLimit:
+        return False
+    return True
+
+
+class _OverLimit(Exception):
+    """Leaves the reading of a data set."""

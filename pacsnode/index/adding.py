@@ -94,5 +94,3 @@ class Additions:
         connection.execute(_SPOOL, (arrival.token, instance_id))
         if is_served:
             entities.serve(connection, series, arrival)
-        else:
-            entities.keep(series)

@@ -25,7 +25,7 @@ class DuplicatePolicy(Enum):
     KEEP_BOTH = "keep-both"  # the first is served, the further one kept as a version
     REPLACE = "replace"  # the further one is served, the earlier ones kept as versions
     KEEP_FIRST = "keep-first"  # the further one is refused
-    REFUSE = "refuse"  # the further one is refused, with a warning to the operator
+    REFUSE = "refuse"  # another word for it
 
 
 @dataclass(frozen=True, slots=True)

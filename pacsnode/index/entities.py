@@ -36,7 +36,7 @@ _PERSON = ("PatientName", "PatientBirthDate", "PatientSex")
 class Entity:
     """One row: the attributes it has no value for, and how many instances are served below it.
 
-    `source` is the token of the arrival that its values are from, if nothing came after it.
+    `source` is the token of the arrival that began it, which has nothing more to tell.
     """
 
     id: int
@@ -170,13 +170,7 @@ class Entities:
         connection.execute(_COUNT_PATIENT, (new_study, new_series, 1, patient.id))
         for entity in (series, study, patient):
             entity.served += 1
-            entity.source = None
         self._list(connection, study, series.modality, arrival.header.sop_class_uid)
-
-    def keep(self, series: Series) -> None:
-        """Take note that an arrival is kept without being served: what was made for it stays vacant."""
-        for entity in (series, series.study, series.study.patient):
-            entity.source = None
 
     def hide(self, connection: sqlite3.Connection, instance_id: int) -> None:
         """Stop serving an instance: it counts no more."""

@@ -10,7 +10,8 @@ is reported.
 """
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pacsnode.archive.objects import crc32c_of, entry_of, name_of
@@ -32,28 +33,41 @@ class FilingState:
 
     after_token: int = 0  # entries up to here were seen in this round; those that failed wait for the next
     failures: int = 0  # steps that failed one after another
+    not_before: float = 0.0  # after trouble, however often it is rung for
 
 
 class Filing:
     """Moves instances from the spool to the storage. One thread calls `step`."""
 
-    def __init__(self, *, index: Index, spool: Spool, storage: Storage, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        index: Index,
+        spool: Spool,
+        storage: Storage,
+        stop: Callable[[], bool],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`stop` tells a step to end between two instances; what was put is still recorded."""
         self._index = index
         self._spool = spool
         self._storage = storage
         self._stop = stop
+        self._now = now
         self._state = FilingState()
         self._removable: list[Entry] = []  # stored and recorded; they go once the index is synced
         self._reported: set[int] = set()
 
     def step(self) -> float:
         """File one batch; return after how many seconds to come again unless rung before (0: at once)."""
+        if (left := self._state.not_before - self._now()) > 0:
+            return left
         try:
             count = self._file_batch()
         except TemporaryError as error:
             wait = _RETRY_SECONDS[min(self._state.failures, len(_RETRY_SECONDS) - 1)]
             self._state.failures += 1
+            self._state.not_before = self._now() + wait
             log.warning("filing stopped and goes on in %.0f s: %s", wait, error)
             return wait
         self._state.failures = 0
@@ -63,19 +77,37 @@ class Filing:
         return _RETRY_SECONDS[0] if self._removable else _IDLE_SECONDS
 
     def _file_batch(self) -> int:
+        batch, filed, trouble = self._waiting(), list[Located](), None
+        for located in batch:
+            if self._stop():
+                break
+            self._state.after_token = located.token or 0
+            try:
+                if self._file(located):
+                    filed.append(located)
+            except TemporaryError as error:
+                trouble = error  # it may be this instance's alone: the next step goes on behind it
+                break
+        self._record(filed)
+        if trouble is not None:
+            raise trouble
+        return len(batch)
+
+    def _waiting(self) -> Sequence[Located]:
         batch = self._index.waiting(after_token=self._state.after_token, limit=_BATCH)
-        filed = [located for located in batch if not self._stop() and self._file(located)]
+        if not batch and self._state.failures:
+            batch = self._index.waiting(limit=_BATCH)
+        return batch
+
+    def _record(self, filed: Sequence[Located]) -> None:
         if filed:
             self._storage.sync()
             self._index.mark_stored([located.instance_id for located in filed])
             self._removable += [entry for located in filed if (entry := entry_of(located))]
-        if batch:
-            self._state.after_token = batch[-1].token or 0
         if self._removable and self._index.sync():
             removable, self._removable = self._removable, []
             for entry in removable:
                 self._spool.remove(entry)
-        return len(batch)
 
     def _file(self, located: Located) -> bool:
         """Put one instance; true if the storage has it, false (and reported once) if it has to wait."""

@@ -8,7 +8,7 @@ import pytest
 
 from pacsnode.dimse.association.requestor import Caller
 from tests.interop import dcmtk
-from tests.interop.nodes import StartNode, starting
+from tests.interop.nodes import StartNode, assert_no_association_left, starting
 
 
 @pytest.fixture
@@ -16,6 +16,7 @@ def start_node(tmp_path: Path) -> Iterator[StartNode]:
     """Start nodes, by sections of the configuration that differ; they stop with the test."""
     with ExitStack() as stack:
         yield starting(stack, tmp_path)
+    assert_no_association_left()
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from pydicom import Dataset, dcmread
+from pydicom import DataElement, Dataset, config, dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataset import FileMetaDataset
 from pydicom.filereader import _read_file_meta_info, read_preamble
+from pydicom.uid import UID
 from pynetdicom.dsutils import encode
 
 from tests.interop.wire import CT_IMAGE, EXPLICIT
@@ -73,3 +76,22 @@ def uids_of(path: Path) -> dict[str, str]:
         warnings.simplefilter("ignore")
         data_set = dcmread(path, force=True, stop_before_pixels=True)
         return {uid: str(data_set.get(uid) or data_set.file_meta.get(uid) or "") for uid in _UIDS}
+
+
+def written(data_set: Dataset, path: Path) -> Path:
+    """Write a data set as a Part 10 file in Explicit VR Little Endian."""
+    data_set.file_meta = FileMetaDataset()
+    data_set.file_meta.TransferSyntaxUID = UID(EXPLICIT)
+    data_set.save_as(path, enforce_file_format=True)
+    return path
+
+
+def identifier(level: str, **keys: str) -> Dataset:
+    """Return an Identifier whose values are sent as they are, whatever pydicom thinks of them."""
+    data_set = Dataset()
+    for keyword, value in {"QueryRetrieveLevel": level, **keys}.items():
+        tag = tag_for_keyword(keyword)
+        assert tag is not None
+        values = value.split("\\") if "\\" in value else value
+        data_set.add(DataElement(tag, dictionary_VR(tag), values, validation_mode=config.IGNORE))
+    return data_set

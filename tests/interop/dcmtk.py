@@ -58,7 +58,12 @@ def run(name: str, port: int, *arguments: str | Path, aec: str = "PACSNODE", aet
     """Run an SCU against a node on this machine to its end."""
     command = [tool(name), "-aet", aet, "-aec", aec, "127.0.0.1", str(port), *map(str, arguments)]
     done = subprocess.run(
-        command, env=_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_SECONDS, check=False
+        command,
+        env=_ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=_SECONDS,
+        check=False,
     )
     return Ran(done.returncode, done.stdout.decode("latin-1"))
 
@@ -118,7 +123,9 @@ def _wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None
     """Wait until somebody listens on the port, without connecting: storescp would count that as an association."""
     wanted = f"0100007F:{port:04X}", f"00000000:{port:04X}", f"{'0' * 32}:{port:04X}"
     for _ in range(int(_START_SECONDS / 0.02)):
-        lines = [line for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+        lines = [
+            line for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]
+        ]
         if any(line.split()[1] in wanted and line.split()[3] == "0A" for line in lines):
             return
         try:

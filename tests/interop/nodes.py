@@ -80,13 +80,14 @@ class Running:
         assert self.spooled() == []
         assert self.stored() == []
 
-    def assert_no_association_left(self) -> None:
-        """Check that the threads of all associations end by themselves."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        for thread in threading.enumerate():
-            if thread.name.startswith("association-"):
-                thread.join(deadline - time.monotonic())
-                assert not thread.is_alive(), f"{thread.name} does not end"
+
+def assert_no_association_left() -> None:
+    """Check that the threads of all associations, and of what they have begun, end by themselves."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    for thread in threading.enumerate():
+        if thread.name.startswith(("association-", "move-to-")):
+            thread.join(deadline - time.monotonic())
+            assert not thread.is_alive(), f"{thread.name} does not end"
 
 
 StartNode = Callable[..., Running]

@@ -12,7 +12,7 @@ from pydicom.uid import generate_uid
 from pacsnode.observe import AssociationEnded, InstanceStored
 from tests.interop import wire
 from tests.interop.data_sets import PATIENT_NAME, ct_image, encoded
-from tests.interop.nodes import Running, StartNode
+from tests.interop.nodes import Running, StartNode, assert_no_association_left
 from tests.interop.wire import p_data, pdv
 
 _CONTEXTS = (
@@ -101,9 +101,11 @@ def _assert_refused(running: Running, caplog: pytest.LogCaptureFixture, status: 
     (event,) = running.events.of(InstanceStored)
     assert event.status == status
     running.events.wait_for(AssociationEnded)
-    running.assert_no_association_left()
+    assert_no_association_left()
     running.assert_empty()
-    lines = [r.getMessage() for r in caplog.records if r.levelno >= logging.INFO and "spool:" not in r.getMessage()]
+    lines = [
+        r.getMessage() for r in caplog.records if r.levelno >= logging.INFO and "spool:" not in r.getMessage()
+    ]
     assert len(lines) == 2, lines
     assert f"{status:#06x}" in lines[0]
     assert not any(PATIENT_NAME in line or "\n" in line for line in lines)
@@ -203,7 +205,7 @@ def test_data_set_over_the_limit_ends_the_association(
         assert peer.abort() == (0, 0)
     (ended,) = running.events.wait_for(AssociationEnded)
     assert "limits.max_dataset" in ended.ending
-    running.assert_no_association_left()
+    assert_no_association_left()
     running.assert_empty()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pacsnode.observe import AssociationEnded, AssociationRejected
 from tests.interop import wire
-from tests.interop.nodes import Running, StartNode
+from tests.interop.nodes import Running, StartNode, assert_no_association_left
 from tests.interop.wire import command, element, p_data, pdv
 
 _CONTEXTS = (
@@ -37,7 +37,7 @@ def running(start_node: StartNode, caplog: pytest.LogCaptureFixture) -> Running:
 
 def _assert_unharmed(running: Running, caplog: pytest.LogCaptureFixture, lines: int = 1) -> None:
     """Nothing kept, no thread left, one line without patient data, and the node goes on serving."""
-    running.assert_no_association_left()
+    assert_no_association_left()
     running.assert_empty()
     records = [record for record in caplog.records if record.levelno >= logging.INFO]
     said = [record.getMessage() for record in records if record.getMessage().startswith("association")]
@@ -85,7 +85,10 @@ def test_no_association_comes_of(running: Running, caplog: pytest.LogCaptureFixt
 def test_random_bytes_harm_nobody(running: Running, caplog: pytest.LogCaptureFixture, seed: int) -> None:
     noise = random.Random(seed)
     with wire.Wire(running.port) as peer:
-        peer.send(bytes([noise.choice((1, 4, 5, 7, noise.randrange(256)))]), noise.randbytes(noise.randrange(1, 3000)))
+        peer.send(
+            bytes([noise.choice((1, 4, 5, 7, noise.randrange(256)))]),
+            noise.randbytes(noise.randrange(1, 3000)),
+        )
         peer.socket.shutdown(1)
         answer = peer.pdu()
         assert answer is None or answer[0] == 7
@@ -103,7 +106,7 @@ def test_damaged_requests_harm_nobody(running: Running, caplog: pytest.LogCaptur
         peer.send(bytes(damaged))
         answer = peer.pdu()
         assert answer is not None and answer[0] in (2, 3, 7)
-    running.assert_no_association_left()
+    assert_no_association_left()
     assert running.events.of(AssociationRejected) or running.events.wait_for(AssociationEnded)
     _assert_unharmed(running, caplog)
 
@@ -208,9 +211,11 @@ def test_abort_in_a_data_set_leaves_nothing(running: Running, caplog: pytest.Log
 
 def test_peers_text_cannot_forge_log_lines(running: Running, caplog: pytest.LogCaptureFixture) -> None:
     with wire.Wire(running.port) as peer:
-        peer.send(wire.associate_rq([(1, "1.2.3\nERROR forged", (wire.IMPLICIT,))], calling=b"A\r\nERROR forged"))
+        peer.send(
+            wire.associate_rq([(1, "1.2.3\nERROR forged", (wire.IMPLICIT,))], calling=b"A\r\nERROR forged")
+        )
         peer.pdu()
-    running.assert_no_association_left()
+    assert_no_association_left()
     assert caplog.records
     assert not any("\n" in record.getMessage() or "\r" in record.getMessage() for record in caplog.records)
     _assert_unharmed(running, caplog)
@@ -232,7 +237,9 @@ def test_operation_that_the_context_does_not_have_is_refused_and_the_association
     _assert_unharmed(running, caplog)
 
 
-def test_late_cancel_and_stray_response_are_ignored(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+def test_late_cancel_and_stray_response_are_ignored(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
     stray = command(0x8001, e0120=9, e0900=0)
     with wire.Wire(running.port) as peer:
         peer.associate(_CONTEXTS)
@@ -244,10 +251,13 @@ def test_late_cancel_and_stray_response_are_ignored(running: Running, caplog: py
     _assert_unharmed(running, caplog)
 
 
-def test_fragments_of_one_byte_and_several_to_a_pdu(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+def test_fragments_of_one_byte_and_several_to_a_pdu(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
     request = wire.c_echo_rq(4)
     pieces = [
-        pdv(1, request[at : at + 1], is_command=True, is_last=at + 1 == len(request)) for at in range(len(request))
+        pdv(1, request[at : at + 1], is_command=True, is_last=at + 1 == len(request))
+        for at in range(len(request))
     ]
     with wire.Wire(running.port) as peer:
         peer.associate(_CONTEXTS)

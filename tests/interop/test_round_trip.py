@@ -5,6 +5,7 @@ every instance has one content.
 """
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,20 +48,17 @@ class Archived:
     running: Running
     sent: dict[str, Sent]
 
-    def identifier(self, *, leave_out: frozenset[str] | set[str] = frozenset()) -> Dataset:
-        """Return what asks for all studies by their UIDs, without those of some transfer syntaxes."""
+    def identifier(self) -> Dataset:
+        """Return what asks for all studies by their UIDs."""
         identifier = Dataset()
         identifier.QueryRetrieveLevel = "STUDY"
-        identifier.StudyInstanceUID = sorted(
-            {sent.study_instance_uid for sent in self.sent.values() if sent.kind[1] not in leave_out}
-        )
+        identifier.StudyInstanceUID = sorted({sent.study_instance_uid for sent in self.sent.values()})
         return identifier
 
-    def assert_equal(self, received: dict[str, bytes], *, leave_out: frozenset[str] | set[str] = frozenset()) -> None:
+    def assert_equal(self, received: dict[str, bytes], *, but_for: Set[str] = frozenset()) -> None:
         """Check that all was received, and is what was sent."""
-        wanted = {uid: sent for uid, sent in self.sent.items() if sent.kind[1] not in leave_out}
-        assert set(wanted) <= set(received)
-        assert set(received) <= set(self.sent)
+        wanted = {uid: sent for uid, sent in self.sent.items() if uid not in but_for}
+        assert set(received) == set(wanted)
         different = [sent.path.name for uid, sent in wanted.items() if received[uid] != sent.data]
         assert different == []
 
@@ -143,19 +141,26 @@ def test_c_get_by_pynetdicom(archives: list[Archived]) -> None:
         archive.assert_equal(received)
 
 
-def test_c_move_to_storescp(archives: list[Archived], destination_port: int, tmp_path: Path, caller: Caller) -> None:
+def test_c_move_to_storescp(
+    archives: list[Archived], destination_port: int, tmp_path: Path, caller: Caller
+) -> None:
     for number, archive in enumerate(archives):
         folder = tmp_path / f"received-{number}"
         with dcmtk.storescp(folder, destination_port, "+xa", "-pm", "+B") as storescp:
-            remote, identifier = archive.running.remote, archive.identifier(leave_out=_UNKNOWN_TO_STORESCP)
+            remote, identifier = archive.running.remote, archive.identifier()
             *_, final = scu.move(caller, remote, identifier, patient_root=False, destination="STORESCP")
             received = {
-                uids_of(path)["MediaStorageSOPInstanceUID"]: data_set_bytes(path)
-                for path in storescp.files()
+                uids_of(path)["MediaStorageSOPInstanceUID"]: data_set_bytes(path) for path in storescp.files()
             }
-        assert {archive.sent[uid].kind[1] for uid in final.failed_uids} <= _UNKNOWN_TO_STORESCP
-        assert final.completed == len(received)
-        archive.assert_equal(received, leave_out=_UNKNOWN_TO_STORESCP)
+        refused = {uid for uid, sent in archive.sent.items() if _is_refused_by_storescp(sent)}
+        assert set(final.failed_uids) == refused
+        assert (final.completed, final.failed, final.warned) == (len(received), len(refused), 0)
+        archive.assert_equal(received, but_for=refused)
+
+
+def _is_refused_by_storescp(sent: Sent) -> bool:
+    """Return whether DCMTK cannot take it: it aborts on a data set of odd length, which PS3.5 7.1 forbids."""
+    return sent.kind[1] in _UNKNOWN_TO_STORESCP or len(sent.data) % 2 == 1
 
 
 def _is_described(sent: Sent) -> bool:
@@ -172,14 +177,8 @@ def test_pynetdicom_sends_one_of_each_kind(start_node: StartNode, archives: list
     """What another sender puts on the wire comes back alike."""
     one_of_each: dict[tuple[str, str], Sent] = {}
     for sent in archives[0].sent.values():
-        if _has_file_meta(sent.path):
-            meta = dcmread(sent.path, force=True, specific_tags=[]).file_meta
-            names = meta.get("MediaStorageSOPClassUID"), meta.get("TransferSyntaxUID")
-            is_consistent = (
-                names == sent.kind and meta.get("MediaStorageSOPInstanceUID") == sent.sop_instance_uid
-            )
-            if is_consistent:
-                one_of_each.setdefault(sent.kind, sent)
+        if _is_described(sent):
+            one_of_each.setdefault(sent.kind, sent)
     assert len(one_of_each) > 40
     running = start_node()
     statuses = peers.store(running.port, [sent.path for sent in one_of_each.values()], one_of_each)
@@ -195,6 +194,6 @@ def test_what_is_not_storable_is_refused_and_leaves_nothing(start_node: StartNod
     running = start_node()
     results = list(scu.send(Caller("TESTSCU"), running.remote, unstorable))
     assert {result.status for result in results} <= {None, 0xA900, 0xC000}
-    assert all(0 < len(result.comment) for result in results)
+    assert all(len(result.comment) > 0 for result in results)
     assert sum(result.status == 0xA900 for result in results) > 5
     running.assert_empty()

@@ -10,7 +10,7 @@ from pacsnode.dimse import scu
 from pacsnode.dimse.association.requestor import Caller
 from pacsnode.observe import AssociationEnded, AssociationRejected, Verified
 from tests.interop import dcmtk, wire
-from tests.interop.nodes import StartNode
+from tests.interop.nodes import StartNode, assert_no_association_left
 
 
 def test_dcmtk_echoes(start_node: StartNode) -> None:
@@ -75,7 +75,9 @@ def test_called_ae_title_is_not_checked_if_so_configured(start_node: StartNode) 
     assert dcmtk.run("echoscu", running.port, aec="SOMEBODY").exit_code == 0
 
 
-def test_unknown_calling_ae_title_is_rejected(start_node: StartNode, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_calling_ae_title_is_rejected(
+    start_node: StartNode, caplog: pytest.LogCaptureFixture
+) -> None:
     running = start_node(access={"unknown_peers": "none"})
     with caplog.at_level(logging.INFO), wire.Wire(running.port) as peer:
         peer.send(wire.associate_rq(calling=b"WHO\nARE YOU"))
@@ -84,7 +86,7 @@ def test_unknown_calling_ae_title_is_rejected(start_node: StartNode, caplog: pyt
     (line,) = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
     assert "\n" not in line
     assert '"WHO?ARE YOU"' in line
-    assert 'access.unknown_peers' in line
+    assert "access.unknown_peers" in line
 
 
 def test_unknown_peers_may_echo_and_no_more_by_default(start_node: StartNode) -> None:
@@ -118,7 +120,7 @@ def test_over_the_limit_is_rejected_and_a_place_is_free_again_at_once(start_node
             assert second.rejection() == (2, 3, 2)
         assert first.echo(1) == 0
     running.events.wait_for(AssociationEnded)  # the first just hung up
-    running.assert_no_association_left()
+    assert_no_association_left()
     with wire.Wire(running.port) as third:
         assert third.associate(context) == {1: 0}
 

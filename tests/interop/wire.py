@@ -170,7 +170,9 @@ class Wire:
             data += piece
         return data
 
-    def associate(self, contexts: Sequence[tuple[int, str, Sequence[str]]], **options: bytes) -> dict[int, int]:
+    def associate(
+        self, contexts: Sequence[tuple[int, str, Sequence[str]]], **options: bytes
+    ) -> dict[int, int]:
         """Associate and return the result of each context."""
         self.send(associate_rq(contexts, **options))
         answer = self.pdu()

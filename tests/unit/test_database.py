@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -381,11 +382,13 @@ def test_all_who_wait_for_a_long_foreign_lock_wait_once(tmp_path: Path) -> None:
                 errors.append(error)
 
         threads = [threading.Thread(target=attempt, args=(value,)) for value in range(20)]
+        started = time.monotonic()
         with foreign_transaction(numbers.path):
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(5)
+                thread.join(20)
+        assert time.monotonic() - started < 5  # one after the other they would take 10 s
         assert len(errors) == 20
         assert len(set(map(id, errors))) == 20
 

@@ -129,7 +129,10 @@ def us(value: int) -> bytes:
 
 def ui(uid: str) -> bytes:
     """Encode a UID, padded to even length."""
-    data = uid.encode("ascii")
+    return _even(uid.encode("ascii"))
+
+
+def _even(data: bytes) -> bytes:
     return data + b"\0" if len(data) & 1 else data
 
 
@@ -155,9 +158,9 @@ def response(
     counts: tuple[tuple[Element, int], ...] = (),
 ) -> bytes:
     """Return the command set that answers a request (PS3.7 9.3): class, instance and message ID come back."""
-    instance = request.raw(Element.AFFECTED_SOP_INSTANCE_UID)
+    instance = _even(request.raw(Element.AFFECTED_SOP_INSTANCE_UID))
     elements = [
-        (Element.AFFECTED_SOP_CLASS_UID, request.raw(Element.AFFECTED_SOP_CLASS_UID)),
+        (Element.AFFECTED_SOP_CLASS_UID, _even(request.raw(Element.AFFECTED_SOP_CLASS_UID))),
         (Element.COMMAND_FIELD, us(request.field | IS_RESPONSE)),
         (Element.MESSAGE_ID_BEING_RESPONDED_TO, us(request.message_id)),
         (Element.COMMAND_DATA_SET_TYPE, us(A_DATA_SET if has_data_set else NO_DATA_SET)),

@@ -123,7 +123,7 @@ class Reader:
         return piece
 
     def has_whole_pdu(self) -> bool:
-        """Take what has arrived without waiting; return whether a PDU can be read without waiting."""
+        """Take what has arrived without waiting; return whether a PDU, or the rest of one, can be read now."""
         if self._start == self._end:
             self._start = self._end = 0
         elif self._end == len(self._view):
@@ -131,6 +131,8 @@ class Reader:
         if self._end < len(self._view):
             self._end += self._transport.receive_now(self._view[self._end :])
         available = self._end - self._start
+        if self._pdu_left:  # the next message begins within the current PDU
+            return bool(available >= min(self._pdu_left, len(self._view)))
         if available < HEADER.size:
             return False
         pdu_type, length = HEADER.unpack_from(self._view, self._start)

@@ -5,9 +5,11 @@ import sqlite3
 import pytest
 
 from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD
+from pacsnode.dicom.charset import folded
 from pacsnode.dicom.identifier import Key, Matching, Range, SingleValue, ValueList, Wildcard
 from pacsnode.dicom.matching import matches
 from pacsnode.errors import InvalidUID
+from pacsnode.index.columns import as_number
 from pacsnode.index.conditions import as_glob, column, condition, in_blobs, in_numbers, indexed_condition
 
 HOSTILE = ("' OR '1'='1", '"; DROP TABLE study; --', "%", "_", "[a-z]", "\\", "?*[", "\x00", "1e999", "NULL")
@@ -106,7 +108,8 @@ def holds(keyword: str, matching: Matching, stored: str) -> bool:
     connection = sqlite3.connect(":memory:")
     table, name = column(attribute).split(".")
     connection.execute(f"CREATE TABLE {table} ({name})")
-    connection.execute(f"INSERT INTO {table} VALUES (?)", (stored,))
+    kept = as_number(stored)[0] if attribute.vr == "IS" else stored
+    connection.execute(f"INSERT INTO {table} VALUES (?)", (kept,))
     (found,) = connection.execute(
         f"SELECT coalesce({fragment.sql}, 0) FROM {table}", fragment.parameters
     ).fetchone()
@@ -168,3 +171,25 @@ def test_what_is_no_time_is_in_no_range(stored: str) -> None:
 )
 def test_times_are_instants(low: str | None, high: str | None, stored: str, found: bool) -> None:
     assert holds("StudyTime", Range(low, high), stored) is found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stored", "found"),
+    [
+        ("yamada^taro", "YAMADA^TARO=山田^太郎", True),
+        ("yamada^taro=山田^太郎", "YAMADA^TARO=山田^太郎", True),
+        ("山田^太郎", "YAMADA^TARO=山田^太郎", False),
+        ("yamada", "YAMADA^TARO=山田^太郎", False),
+        ("yamada^taro", "YAMADA^TARO^X", False),
+    ],
+)
+def test_a_name_matches_whole_or_by_its_first_group(wanted: str, stored: str, found: bool) -> None:
+    assert holds("PatientName", SingleValue(folded(wanted)), folded(stored)) is found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stored", "found"),
+    [("01", "1", True), ("+1", "1", True), ("1", "10", False), ("1A", "1A", True)],
+)
+def test_numbers_are_compared_as_numbers(wanted: str, stored: str, found: bool) -> None:
+    assert holds("SeriesNumber", SingleValue(wanted), stored) is found

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pacsnode.database import _Job
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.identifier import Range, ValueList, Wildcard
 from pacsnode.errors import ConfigError, InvalidIdentifier, InvalidUID, PatientConflict, PermanentError
@@ -24,10 +25,9 @@ KEEP_BOTH, REPLACE = DuplicatePolicy.KEEP_BOTH, DuplicatePolicy.REPLACE
 
 @pytest.fixture
 def index() -> Iterator[SqliteIndex]:
-    index = SqliteIndex()
-    yield index
-    assert inconsistencies(index) == {}
-    index.close()
+    with contextlib.closing(SqliteIndex()) as index:
+        yield index
+        assert inconsistencies(index) == {}
 
 
 def test_it_is_an_index(index: SqliteIndex) -> None:
@@ -185,6 +185,15 @@ def test_who_is_the_same_person(index: SqliteIndex, second: dict[str, str], pati
     assert index.statistics().patients == patients
 
 
+def test_a_served_patient_is_found_before_a_vacant_one(index: SqliteIndex) -> None:
+    index.add(arrival(1, PatientID="P1", PatientName="ROE^A"), REPLACE)
+    index.add(arrival(2, "1.2.4.4.1", PatientID="P1", PatientName="ROE^B"), REPLACE)
+    index.add(moved(3, "1.2.9", "1.2.9.1", PatientID="P2"), REPLACE, known_different=frozenset({1}))
+    index.add(arrival(4, "1.2.5.4.1", PatientID="P1", PatientName="ROE"), REPLACE)
+    counts = asking(Level.PATIENT, "PatientName", "NumberOfPatientRelatedStudies", PatientID="P1")
+    assert rows(index, counts) == [("ROE^B", "2")]
+
+
 def test_without_an_id_each_study_is_a_patient(index: SqliteIndex) -> None:
     for token, uid in enumerate(("1.2.3.4.1", "1.2.3.4.2", "1.2.4.4.1"), 1):
         index.add(arrival(token, uid, PatientName="DOE"), KEEP_BOTH)
@@ -245,6 +254,7 @@ def test_a_long_walk_comes_up_for_air(index: SqliteIndex, monkeypatch: pytest.Mo
     query = asking(Level.STUDY, "StudyID", StudyDescription=Wildcard("NOTHING*"))
     assert list(index.find(query)) == [[], [], [], [], []]
     assert index.count(query, at_most=5) == 0
+    assert len(rows(index, asking(Level.STUDY, "StudyID"))) == 45
     assert index.count(asking(Level.STUDY), at_most=100) == 45
     assert index.count(asking(Level.STUDY), at_most=17) == 17
 
@@ -402,6 +412,18 @@ def test_fifty_senders_of_one_uid_make_one_instance(index: SqliteIndex) -> None:
     assert outcomes.count(Adding.COMPARE) == 49
 
 
+def test_an_add_undone_beside_another_leaves_nothing_behind(index: SqliteIndex) -> None:
+    def add_and_fail(connection: sqlite3.Connection) -> None:
+        index._additions.add(connection, arrival(1, PatientID="P1"), KEEP_BOTH, frozenset())
+        raise ValueError
+
+    failing = _Job(add_and_fail)
+    index._database._writer._queue.append(failing)
+    index.add(arrival(2, PatientID="P1"), KEEP_BOTH)
+    assert isinstance(failing.error, ValueError)
+    assert [one.token for one in index.locate(asking(Level.PATIENT, PatientID="P1"))] == [2]
+
+
 def built(path: Path, instances: int = 200) -> None:
     with contextlib.closing(SqliteIndex(path)) as index:
         for token in range(1, instances + 1):
@@ -416,6 +438,10 @@ def zeroed_header(path: Path) -> None:
 def truncated(path: Path) -> None:
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 2 // 4096 * 4096)
+
+
+def flipped_behind_the_schema(path: Path) -> None:
+    flipped(path, first=60)
 
 
 def flipped(path: Path, first: int = 4) -> None:
@@ -438,13 +464,30 @@ def lying_page_size(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [zeroed_header, truncated, flipped, shortened_to_a_few_bytes, lying_page_size]
+    "damage",
+    [
+        zeroed_header,
+        truncated,
+        flipped,
+        flipped_behind_the_schema,
+        shortened_to_a_few_bytes,
+        lying_page_size,
+    ],
 )
 def test_a_damaged_file_is_detected_by_name(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     path = tmp_path / "index.db"
-    built(path)
+    built(path, 2000)
     damage(path)
     with pytest.raises(PermanentError, match=r"index\.db is damaged"):
+        SqliteIndex(path)
+
+
+def test_a_big_file_that_lost_its_end_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "index.db"
+    built(path)
+    truncated(path)
+    monkeypatch.setattr(sqlite, "CHECKED_BYTES", 0)
+    with pytest.raises(PermanentError, match="bytes instead of"):
         SqliteIndex(path)
 
 

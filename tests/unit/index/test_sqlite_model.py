@@ -45,7 +45,7 @@ class IndexMachine(RuleBasedStateMachine):
         arrival = self._arrival(data)
         versions = self.model.versions(arrival.header.sop_instance_uid)
         ids = [self.model.instance_id(one) for one in versions]
-        known = frozenset({"all": ids, "none": [], "some": ids[:1]}[compared])
+        known = frozenset({"all": [*ids, 10_000, 10_001], "none": [], "some": ids[:1]}[compared])
         added = self.index.add(arrival, policy, known_different=known)
         assert [one.instance_id for one in added.versions] == ids
         assert [one.version for one in added.versions] == list(range(len(ids)))
