@@ -2,13 +2,14 @@
 
 import socket
 import struct
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self, cast
 
 import google_crc32c
 
@@ -17,7 +18,13 @@ from pacsnode.archive.store import Outcome, Store, StoreRequest
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.part10 import file_meta
 from pacsnode.dicom.uid import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from pacsnode.dimse.association.acse import Roles
+from pacsnode.dimse.association.acse import (
+    AssociateRequest,
+    Decision,
+    Roles,
+    decode_request,
+    encode_accept,
+)
 from pacsnode.dimse.association.command import (
     A_DATA_SET,
     NO_DATA_SET,
@@ -30,7 +37,15 @@ from pacsnode.dimse.association.command import (
 )
 from pacsnode.dimse.association.conversation import Context, Conversation, Parties, Timeouts
 from pacsnode.dimse.association.endings import ConnectionLost
-from pacsnode.dimse.association.pdu import HEADER, IS_COMMAND, IS_LAST, P_DATA_HEADER, PDV_HEADER, PDUType
+from pacsnode.dimse.association.pdu import (
+    A_RELEASE_RP,
+    HEADER,
+    IS_COMMAND,
+    IS_LAST,
+    P_DATA_HEADER,
+    PDV_HEADER,
+    PDUType,
+)
 from pacsnode.dimse.association.reader import Reader
 from pacsnode.dimse.association.transport import Transport
 from pacsnode.index.base import Arrival, DuplicatePolicy, Located
@@ -394,10 +409,10 @@ def conversation_on(
     timeouts: Timeouts = TIMEOUTS,
 ) -> Conversation:
     """Return an established conversation on a transport."""
-    assert isinstance(transport, Transport) or not TYPE_CHECKING
+    real = cast(Transport, transport)
     return Conversation(
-        transport,
-        Reader(transport, max_pdu_bytes=our_max_pdu_bytes),
+        real,
+        Reader(real, max_pdu_bytes=our_max_pdu_bytes),
         parties=Parties("0badcafe", "CT1", "PACSNODE", "127.0.0.1:1"),
         contexts={one.context_id: one for one in contexts or (context(),)},
         peer_max_pdu_bytes=peer_max_pdu_bytes,
@@ -504,9 +519,10 @@ def read_message(connection: socket.socket) -> Received:
     while True:
         pdu_type, body = read_pdu(connection)
         data += HEADER.pack(pdu_type, len(body)) + body
-        found, rest = _parsed(data)
-        if found and not rest:
-            return found[0]
+        if pdu_type != PDUType.P_DATA_TF or body[5] & IS_LAST:
+            found, is_within = _parsed(data)
+            if not is_within:
+                return found[0]
 
 
 def _read_exactly(connection: socket.socket, length: int) -> bytes:
@@ -577,3 +593,69 @@ def us_of(command: bytes, number: int) -> int | None:
     """Return an unsigned short of a command set."""
     value = elements_of(command).get(number)
     return None if value is None else int.from_bytes(value, "little")
+
+
+# Peers that are called
+
+
+class CalledPeer:
+    """Listens on loopback and lets a function of the test answer each connection. A context manager.
+
+    What the function raises, or returns, is kept for the test to look at.
+    """
+
+    def __init__(self, *answers: Callable[[socket.socket], object]) -> None:
+        self._answers = answers
+        self.results: list[object] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        for answer in self._answers:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(20.0)
+                try:
+                    self.results.append(answer(connection))
+                except (AssertionError, OSError, EOFError) as error:
+                    self.results.append(error)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(20)
+        self._listener.close()
+        assert not self._thread.is_alive(), "the peer of the test waits for something that does not come"
+
+
+def accepting(
+    connection: socket.socket,
+    *,
+    results: dict[int, tuple[int, str]] | None = None,
+    roles: dict[str, Roles] | None = None,
+    max_pdu_bytes: int = 1 << 14,
+) -> AssociateRequest:
+    """Read an A-ASSOCIATE-RQ; accept contexts in their first transfer syntax, or decide as `results` say."""
+    pdu_type, body = read_pdu(connection)
+    assert pdu_type == PDUType.A_ASSOCIATE_RQ
+    request = decode_request(body)
+    decisions = []
+    for proposal in request.proposals:
+        result, syntax = (results or {}).get(proposal.context_id, (0, proposal.transfer_syntaxes[0]))
+        decisions.append(Decision(proposal.context_id, proposal.abstract_syntax, result, syntax))
+    connection.sendall(encode_accept(request, decisions, roles or {}, our_max_pdu_bytes=max_pdu_bytes))
+    return request
+
+
+def released(connection: socket.socket) -> None:
+    """Answer the release that must come next."""
+    assert read_pdu(connection) == (PDUType.A_RELEASE_RQ, bytes(4))
+    connection.sendall(A_RELEASE_RP)

@@ -1,11 +1,12 @@
 """Faults that tests cause: a disk that loses its power, system calls that fail or kill, and what they need.
 
-A killed process proves little about a power cut, since the page cache survives it. `Disk` is an image file on a loop
-device; `cut` asks its file system to shut down at once (the same ioctl on ext4 and xfs) and not to flush its log, so
-that dirty pages and the running transaction are gone as after a power failure. `power_on` replays the journal.
+A killed process proves little about a power cut, since the page cache survives it. `Disk` is an image file on
+a loop device; `cut` asks its file system to shut down at once (the same ioctl on ext4 and xfs) and not to
+flush its log, so that dirty pages and the running transaction are gone as after a power failure. `power_on`
+replays the journal.
 
-`Injection` attaches strace to a running process and makes chosen system calls fail, or kills the process on entering
-one: the call itself is not executed then.
+`Injection` attaches strace to a running process and makes chosen system calls fail, or kills the process on
+entering one: the call itself is not executed then.
 """
 
 import fcntl
@@ -22,6 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -40,7 +42,7 @@ def bounded(seconds: float) -> Iterator[float]:
 
 
 def pause(seconds: float) -> None:
-    """Let a load run for a while: for faults that come at any moment, never to wait for something to happen."""
+    """Let a load run for a while: for faults that come at any moment, never to wait for an event."""
     threading.Event().wait(seconds)
 
 
@@ -116,18 +118,30 @@ def disk(file_system: str, *, mebibytes: int) -> Iterator[Disk]:
 class Injection:
     """strace on a process, or with `only` on one thread of it.
 
-    `trace` are the calls to watch, `inject` is strace's expression without `-e inject=`. A context manager. Entering waits until every thread is attached; leaving detaches.
+    `trace` are the calls to watch, `inject` is strace's expression without `-e inject=`. A context manager:
+    entering waits until every thread is attached, leaving detaches.
     """
 
-    def __init__(self, pid: int, *, trace: str, inject: str | None, log: Path, only: int | None = None) -> None:
+    def __init__(
+        self, pid: int, *, trace: str, inject: str | None, log: Path, only: int | None = None
+    ) -> None:
         self._log = log
         self._read_to = 0
-        self._command = ["strace", *(["-f"] if only is None else []), "-o", str(log), "-e", f"trace={trace}", "-e", "signal=none"]
+        self._command = [
+            "strace",
+            *(["-f"] if only is None else []),
+            "-o",
+            str(log),
+            "-e",
+            f"trace={trace}",
+            "-e",
+            "signal=none",
+        ]
         if inject is not None:
             self._command += ["-e", f"inject={inject}"]
         self._command += ["-p", str(only or pid)]
 
-    def __enter__(self) -> "Injection":
+    def __enter__(self) -> Self:
         self._strace = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
         assert self._strace.stderr is not None
         heard, at = "", self._strace.stderr.fileno()

@@ -10,14 +10,22 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from pacsnode.dimse.scu import Remote
+from tests.faults import bounded
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = (sys.executable, "-m", "pacsnode")
 
+_FILED_SECONDS = 60.0
 _START_SECONDS = 60.0
 _END_SECONDS = 60.0
+
+
+def is_filed(data_dir: Path) -> bool:
+    """Wait until nothing is left in the spool; false if that takes too long."""
+    return any(not any((data_dir / "spool" / "ready").iterdir()) for _ in bounded(_FILED_SECONDS))
 
 
 class ServedNode:
@@ -28,11 +36,20 @@ class ServedNode:
 
     def __init__(self, data_dir: Path, *, program: Sequence[str] = PROGRAM, **settings: str) -> None:
         self.data_dir = data_dir
-        self._command = [*program, "serve", "--data-dir", str(data_dir), "--port", "0", "--allow-all", "--json"]
+        self._command = [
+            *program,
+            "serve",
+            "--data-dir",
+            str(data_dir),
+            "--port",
+            "0",
+            "--allow-all",
+            "--json",
+        ]
         overrides = {f"PACSNODE_{key.upper()}": value for key, value in settings.items()}
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PACSNODE_")}
         self._environment = {**inherited, **overrides, "PACSNODE_CONFIG": os.devnull}
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
 
     def launch(self) -> None:
         """Start the process, and do not wait until it listens."""
@@ -45,7 +62,7 @@ class ServedNode:
             start_new_session=True,
         )
 
-    def start(self) -> "ServedNode":
+    def start(self) -> Self:
         """Start the process and wait until it listens."""
         self.launch()
         started, said = time.monotonic(), b""
@@ -69,7 +86,7 @@ class ServedNode:
         return self.process.pid
 
     def newest_thread(self) -> int:
-        """The thread that was started last, by its thread ID: before anybody calls, the one that files."""
+        """The thread that was started last: the one that files, or an association's if there is one."""
         return max(map(int, os.listdir(f"/proc/{self.pid}/task")))
 
     def is_running(self) -> bool:
@@ -77,15 +94,13 @@ class ServedNode:
         return self.process.poll() is None
 
     def kill(self) -> None:
-        """SIGKILL to the whole process group; nothing happens if it has ended."""
-        try:
+        """SIGKILL to the whole process group; nothing happens if it was waited for."""
+        if self.process.returncode is None:  # until then the number belongs to this process and no other
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.wait()
 
     def terminate(self) -> tuple[int, float]:
-        """SIGTERM to the process, as a service manager sends it; return the exit code and the seconds it took."""
+        """SIGTERM, as from a service manager; return the exit code and the seconds that the end took."""
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         return self.wait(), time.monotonic() - started
@@ -99,10 +114,10 @@ class ServedNode:
 
     def log(self) -> str:
         """What it has written to standard error so far, from all its starts."""
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        descriptor = self._log.fileno()  # the process writes where we would seek to
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
-    def __enter__(self) -> "ServedNode":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:

@@ -41,6 +41,7 @@ _MAX_ELEMENTS = 1_000_000  # about two seconds
 _META_BYTES = 4096
 _PIECE_BYTES = 64 << 10  # a multiple of every word
 _DATA_SET_TRAILING_PADDING = 0xFFFCFFFC
+_ITEM_TAG, _ITEM_BYTES = b"\xfe\xff\x00\xe0", 8
 
 # How many bytes of a value are turned round in Big Endian (PS3.5 7.3); all other VRs are bytes.
 _WORD_BYTES = {
@@ -113,6 +114,15 @@ class _Source:
             self._chunk, self._at = chunk, 0
         return False
 
+    def peek(self, length: int) -> bytes:
+        """Return the next bytes, fewer at the end, without reading on."""
+        while len(self._chunk) - self._at < length:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._chunk, self._at = self._chunk[self._at :] + chunk, 0
+        return self._chunk[self._at : self._at + length]
+
     def read(self, length: int) -> bytes:
         parts, missing = [], length
         while missing:
@@ -175,7 +185,7 @@ class _Walk:
             self._structure(tag, length, inside)
         elif inside.is_sequence:
             raise UnreadableDataSet("an element between items")
-        elif _is_sequence(tag, vr, length):
+        elif self._is_sequence(tag, vr, length, inside.order):
             is_implicit = inside.is_implicit or vr == b"UN"  # PS3.5 6.2.2, note 2
             self._hash.update(b"S" + tag.to_bytes(4))
             order = LITTLE_ENDIAN if is_implicit else inside.order
@@ -212,6 +222,21 @@ class _Walk:
         end = None if length == UNDEFINED_LENGTH else self._source.position + length
         self._open.append(_Container(is_sequence, end, order, is_implicit))
 
+    def _is_sequence(self, tag: int, vr: bytes, length: int, order: ByteOrder) -> bool:
+        """Return whether items follow. An empty sequence is a value: without a VR it looks like one."""
+        if length == 0:
+            return False
+        if vr not in (b"", b"UN"):
+            return vr == b"SQ"
+        if length == UNDEFINED_LENGTH or (not vr and _is_known_sequence(tag)):
+            return True
+        # A sequence that only its creator knows shows by its first item.
+        return (
+            length >= _ITEM_BYTES
+            and self._source.peek(_ITEM_BYTES)[:4] == _ITEM_TAG
+            and order is LITTLE_ENDIAN
+        )
+
     def _value(self, tag: int, vr: bytes, length: int, inside: _Container) -> None:
         word = 1 if inside.order is LITTLE_ENDIAN else _WORD_BYTES.get(vr, 1)
         if length == UNDEFINED_LENGTH or length % word:
@@ -227,19 +252,15 @@ class _Walk:
                 self._hash.update(piece if word == 1 else _turned_round(piece, word))
 
 
-def _is_group_length(tag: int, length: int) -> bool:
-    return tag & 0xFFFF == 0 and length == 4
-
-
-def _is_sequence(tag: int, vr: bytes, length: int) -> bool:
-    if vr:
-        return vr == b"SQ" or (vr == b"UN" and length == UNDEFINED_LENGTH)
-    if length == UNDEFINED_LENGTH:
-        return True
+def _is_known_sequence(tag: int) -> bool:
     try:
         return dictionary_VR(tag) == "SQ"
     except KeyError:
         return False
+
+
+def _is_group_length(tag: int, length: int) -> bool:
+    return tag & 0xFFFF == 0 and length == 4
 
 
 def _turned_round(data: bytes, word: int) -> bytes:

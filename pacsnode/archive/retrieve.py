@@ -28,6 +28,7 @@ class SubOperations:
     warned: int = 0
     failed_uids: list[str] = field(default_factory=list)
     first_failure: str = ""
+    bytes_sent: int = 0
 
     @property
     def remaining(self) -> int:

@@ -9,6 +9,7 @@ PS3.5 10.1).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from pynetdicom import sop_class
 
@@ -20,9 +21,11 @@ from pacsnode.dicom.uid import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     is_accepted_transfer_syntax,
     is_storage_sop_class,
+    validated,
 )
 from pacsnode.dimse.association.acse import DEFAULT_ROLES, AssociateRequest, Decision, Proposal, Roles
 from pacsnode.dimse.association.conversation import Context
+from pacsnode.errors import InvalidUID
 
 
 def _uid(keyword: str) -> str:
@@ -106,8 +109,8 @@ def _decide(
     service = _SERVICES.get(proposal.abstract_syntax)
     if service is not None:
         usable = [uid for uid in _UNCOMPRESSED if uid in proposal.transfer_syntaxes]
-        granted = Roles(is_scu=may(service), is_scp=False)
-    elif is_storage_sop_class(proposal.abstract_syntax, private=private_sop_classes):
+        granted = Roles(is_scu=proposed.is_scu and may(service), is_scp=False)
+    elif _is_kept(proposal.abstract_syntax, private=private_sop_classes):
         granted = Roles(
             is_scu=proposed.is_scu and may(Service.STORE), is_scp=proposed.is_scp and may(Service.GET)
         )
@@ -121,13 +124,26 @@ def _decide(
     return Result.ACCEPTANCE, usable[0], granted
 
 
+def _is_kept(abstract_syntax: str, *, private: bool) -> bool:
+    return is_storage_sop_class(abstract_syntax, private=private) and _is_uid(abstract_syntax)
+
+
+@lru_cache(maxsize=1024)
+def _is_uid(text: str) -> bool:
+    """Return whether this is a UID; the same few hundred come with every association."""
+    try:
+        return validated(text) == text
+    except InvalidUID:
+        return False
+
+
 def _storage_transfer_syntaxes(offered: Sequence[str], *, is_sent_to_us: bool) -> list[str]:
     """Return the offered transfer syntaxes that can be used, the one to choose first.
 
     What is sent to us is taken in the requestor's order. What we send goes uncompressed if that is offered,
     since a stored instance can always be brought into it.
     """
-    accepted = [uid for uid in offered if is_accepted_transfer_syntax(uid)]
+    accepted = [uid for uid in offered if is_accepted_transfer_syntax(uid) and _is_uid(uid)]
     uncompressed = [uid for uid in _UNCOMPRESSED if uid in accepted]
     if uncompressed and (not is_sent_to_us or accepted[0] in _UNCOMPRESSED):
         return uncompressed

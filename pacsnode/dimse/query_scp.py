@@ -10,6 +10,7 @@ from pacsnode.dicom.response import ResponseEncoder
 from pacsnode.dimse import status
 from pacsnode.dimse.association.command import response
 from pacsnode.dimse.association.conversation import Conversation, Message
+from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.contexts import FIND_MODELS
 from pacsnode.dimse.status import FindStatus
 from pacsnode.errors import InvalidIdentifier, PacsNodeError
@@ -52,6 +53,8 @@ class QuerySCP:
             self._answer(conversation, message, query, answering)
             if answering.is_cancelled:
                 code, comment = FindStatus.CANCEL, ""
+        except AssociationOver:
+            raise  # nobody is there to be told a status
         except PacsNodeError as error:
             code, comment = status.of_find(error)
             offending = status.offending_of(error)
@@ -96,10 +99,14 @@ class QuerySCP:
         pending = response(message.command, code, has_data_set=True)
         message_id = message.command.message_id
         for page in self._find.answers(query):
-            for start in range(0, len(page), _ANSWERS_PER_WRITE):
+            # An empty page is a walk that has found nothing yet: it may be cancelled like any other.
+            for start in range(0, max(len(page), 1), _ANSWERS_PER_WRITE):
                 if conversation.cancelled(message_id):
                     answering.is_cancelled = True
                     return
                 rows = page[start : start + _ANSWERS_PER_WRITE]
-                conversation.respond_all(message.context, [(pending, encoder.encode(row)) for row in rows])
+                if rows:
+                    conversation.respond_all(
+                        message.context, [(pending, encoder.encode(row)) for row in rows]
+                    )
                 answering.matches += len(rows)

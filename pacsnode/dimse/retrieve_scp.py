@@ -15,6 +15,7 @@ from pacsnode.dicom.uid import is_big_endian, is_implicit_vr
 from pacsnode.dimse import status
 from pacsnode.dimse.association.command import Element, response
 from pacsnode.dimse.association.conversation import Conversation, Message, sub_operation_counts
+from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.requestor import Caller, Remote
 from pacsnode.dimse.association.sender import MoveOriginator
 from pacsnode.dimse.contexts import GET_MODELS, MOVE_MODELS
@@ -63,9 +64,13 @@ class _Retrieving:
     def refuse(self, code: int, comment: str, offending: tuple[int, ...] = ()) -> None:
         command = response(self.message.command, code, comment=comment, offending=offending)
         self.conversation.respond(self.message.context, command)
-        self._emit(SubOperations(total=0), code, comment, 0)
+        self._emit(SubOperations(total=0), code, comment)
 
-    def finish(self, counts: SubOperations, *, is_cancelled: bool, bytes_sent: int) -> None:
+    def broken_off(self, counts: SubOperations, over: AssociationOver) -> None:
+        """Tell of what was sent, although the requestor is not there to be answered."""
+        self._emit(counts, RetrieveStatus.UNABLE_TO_PROCESS, str(over))
+
+    def finish(self, counts: SubOperations, *, is_cancelled: bool) -> None:
         ending = counts.ending(is_cancelled=is_cancelled)
         code = _STATUS_OF[ending]
         comment = _comment(counts) if ending in (Ending.WARNING, Ending.FAILURE) else ""
@@ -78,9 +83,9 @@ class _Retrieving:
             self.message.command, code, comment=comment, counts=numbers, has_data_set=failed is not None
         )
         self.conversation.respond(self.message.context, command, failed)
-        self._emit(counts, code, counts.first_failure, bytes_sent)
+        self._emit(counts, code, counts.first_failure)
 
-    def _emit(self, counts: SubOperations, code: int, comment: str, bytes_sent: int) -> None:
+    def _emit(self, counts: SubOperations, code: int, comment: str) -> None:
         parties = self.conversation.parties
         self.observer(
             RetrieveEnded(
@@ -94,7 +99,7 @@ class _Retrieving:
                 remaining=counts.remaining,
                 status=code,
                 comment=comment,
-                bytes_sent=bytes_sent,
+                bytes_sent=counts.bytes_sent,
                 seconds=time.monotonic() - self.started,
             )
         )
@@ -117,15 +122,20 @@ class GetSCP:
             retrieving.refuse(*status.of_retrieve(error), status.offending_of(error))
             return
         counts = SubOperations(total=len(plan))
-        bytes_sent = get_sub_operations(
-            conversation,
-            plan,
-            retrieve=self._retrieve,
-            counts=counts,
-            is_cancelled=retrieving.is_cancelled,
-            progressed=lambda: retrieving.pending(counts),
-        )
-        retrieving.finish(counts, is_cancelled=retrieving.is_cancelled(), bytes_sent=bytes_sent)
+        try:
+            get_sub_operations(
+                conversation,
+                plan,
+                retrieve=self._retrieve,
+                counts=counts,
+                is_cancelled=retrieving.is_cancelled,
+                progressed=lambda: retrieving.pending(counts),
+            )
+            is_cancelled = retrieving.is_cancelled()
+        except AssociationOver as over:
+            retrieving.broken_off(counts, over)
+            raise
+        retrieving.finish(counts, is_cancelled=is_cancelled)
 
 
 class MoveSCP:
@@ -163,9 +173,12 @@ class MoveSCP:
         job.start()
         try:
             is_cancelled = _attend(retrieving, job)
-        finally:
+        except AssociationOver as over:
             job.close()
-        retrieving.finish(job.counts, is_cancelled=is_cancelled, bytes_sent=job.bytes_sent)
+            retrieving.broken_off(job.counts, over)
+            raise
+        job.close()
+        retrieving.finish(job.counts, is_cancelled=is_cancelled)
 
 
 def _attend(retrieving: _Retrieving, job: MoveJob) -> bool:

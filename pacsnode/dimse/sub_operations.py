@@ -45,7 +45,6 @@ class InstanceSender:
         self._originator = originator
         self._priority = priority
         self._sender = Sender(conversation)
-        self.bytes_sent = 0
 
     def send(self, located: Located) -> None:
         """Send one instance and count it; raises `AssociationOver` with nothing counted."""
@@ -68,7 +67,7 @@ class InstanceSender:
             )
         finally:
             readable.close()
-        self.bytes_sent += located.data_set_length
+        self._counts.bytes_sent += located.data_set_length
         self._count(located, answer.status)
 
     def _count(self, located: Located, status: int) -> None:
@@ -101,7 +100,6 @@ class MoveJob(threading.Thread):
         self._rest = deque(plan)
         self.counts = SubOperations(total=len(self._rest))
         self.wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.bytes_sent = 0
         self.is_finished = False
         self._retrieve = retrieve
         self._caller = caller
@@ -152,7 +150,9 @@ class MoveJob(threading.Thread):
                     return str(over)
                 if self._rest[0] is suspect:  # the second association that ended with this instance
                     self.counts.fail(self._rest.popleft().sop_instance_uid, str(over))
-                suspect = self._rest[0] if self._rest else None
+                    suspect = None
+                else:
+                    suspect = self._rest[0]
             except NetworkError as error:
                 return str(error)
         return ""
@@ -183,8 +183,6 @@ class MoveJob(threading.Thread):
             conversation.abort(over)
             if not is_delivered:
                 raise
-        finally:
-            self.bytes_sent += sender.bytes_sent
 
 
 def fitting(rest: Iterable[Located]) -> int:
@@ -215,8 +213,8 @@ def get_sub_operations(
     counts: SubOperations,
     is_cancelled: Callable[[], bool],
     progressed: Callable[[], None],
-) -> int:
-    """Send a plan over the C-GET's own association until done or cancelled; return the bytes sent."""
+) -> None:
+    """Send a plan over the C-GET's own association until done or cancelled."""
     sender = InstanceSender(conversation, retrieve, counts, as_requestor=False)
     for number, located in enumerate(plan, 1):
         if is_cancelled():
@@ -224,4 +222,3 @@ def get_sub_operations(
         sender.send(located)
         if number < len(plan):
             progressed()
-    return sender.bytes_sent

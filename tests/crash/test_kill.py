@@ -1,28 +1,59 @@
-"""The node is killed at random moments under load, and what it acknowledged is there when it starts again."""
+"""The node is killed under load and at named points of one store; what it acknowledged is there again."""
 
 import random
 from pathlib import Path
 
-from tests.checker import Checker, Ledger, Senders
-from tests.served import ServedNode
-from tests.faults import pause
+import pytest
 
-_KILLS = 5
+from tests.checker import Checker, Instance, Ledger, Senders, send_some
+from tests.faults import Injection, pause, require_strace
+from tests.served import ServedNode
+
+_KILLS = 4
 
 
 def test_kills_under_load_lose_nothing(tmp_path: Path) -> None:
-    ledger, data_dir = Ledger(), tmp_path / "data"
-    checker = Checker(ledger, data_dir)
-    with ServedNode(data_dir, spool__min_free="0") as node:
+    ledger = Ledger()
+    with ServedNode(tmp_path / "data", spool__min_free="0") as node:
         for round_number in range(_KILLS):
-            with Senders(ledger, node.remote, round_number=round_number) as senders:
-                pause(random.uniform(0.05, 0.8))
+            with Senders(ledger, node.remote, round_number=round_number):
+                pause(random.uniform(0.1, 0.6))
                 node.kill()
-                senders.stop()
             node.start()
-            checker.check_new(node.remote).require_clean()
-        report = checker.check(node.remote)
+        report = Checker(ledger, node.data_dir).check(node.remote)
     report.require_clean()
-    print(report.figures())
     assert not report.set_aside
     assert report.acknowledged
+
+
+@pytest.mark.parametrize(
+    ("call", "count", "is_filing", "is_acknowledged"),
+    [
+        pytest.param("linkat", 1, False, False, id="complete and without a name"),
+        pytest.param("fsync", 1, False, False, id="named and not durable"),
+        pytest.param("pwrite64", 1, False, False, id="durable and not indexed"),
+        pytest.param("sendmsg", 2, False, False, id="indexed and not acknowledged"),
+        pytest.param("linkat", 1, True, True, id="acknowledged and not in the storage"),
+        pytest.param("pwrite64", 1, True, True, id="in the storage and not recorded"),
+        pytest.param("unlinkat", 1, True, True, id="recorded and still in the spool"),
+    ],
+)
+def test_kill_on_entering_a_call(
+    call: str, count: int, is_filing: bool, is_acknowledged: bool, tmp_path: Path
+) -> None:
+    """The call that is named is the first that is not made. `is_filing`: in the thread that files."""
+    require_strace()
+    ledger, instance = Ledger(), Instance.numbered(1, 1, 1)
+    with ServedNode(tmp_path / "data", spool__min_free="0") as node:
+        inject = f"{call}:signal=KILL:when={count}"
+        only = node.newest_thread() if is_filing else None
+        with Injection(node.pid, trace=call, inject=inject, log=tmp_path / "log", only=only):
+            send_some(ledger, node.remote, [instance])
+            assert node.wait() < 0
+        assert bool(ledger.acknowledged) == is_acknowledged
+        node.start()
+        send_some(ledger, node.remote, [instance])  # as a modality does that had no answer
+        report = Checker(ledger, node.data_dir).check(node.remote)
+    report.require_clean()
+    assert not report.set_aside
+    assert report.acknowledged == 1

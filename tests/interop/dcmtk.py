@@ -1,7 +1,7 @@
 """DCMTK's tools as real processes: found by path, with time limits, ended by process id.
 
-pynetdicom installs scripts of the same names into a virtual environment, so the usual search of PATH would find
-those; only the system's folders are looked at.
+pynetdicom installs scripts of the same names into a virtual environment, so the usual search of PATH would
+find those; only the system's folders are looked at.
 """
 
 import os
@@ -120,7 +120,7 @@ def storescp(folder: Path, port: int, *options: str, aet: str = "STORESCP") -> I
 
 
 def _wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
-    """Wait until somebody listens on the port, without connecting: storescp would count that as an association."""
+    """Wait until somebody listens on the port, without connecting: that would count as an association."""
     wanted = f"0100007F:{port:04X}", f"00000000:{port:04X}", f"{'0' * 32}:{port:04X}"
     for _ in range(int(_START_SECONDS / 0.02)):
         lines = [

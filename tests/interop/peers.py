@@ -27,7 +27,7 @@ def association(
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 30
     ae.maximum_pdu_size = 0
     ae.requested_contexts = [build_context(abstract, transfer) for abstract, transfer in contexts]
-    roles = [build_role(uid, scp_role=True) for uid in as_storage_scp]
+    roles: list[Any] = [build_role(uid, scp_role=True) for uid in as_storage_scp]
     established = ae.associate(
         "127.0.0.1", port, ae_title="PACSNODE", ext_neg=roles, evt_handlers=list(handlers)
     )
@@ -62,7 +62,7 @@ def get(
     kinds = list(kinds)
     received: dict[str, bytes] = {}
 
-    def keep(event: evt.Event) -> int:
+    def keep(event: Any) -> int:
         uid = str(event.request.AffectedSOPInstanceUID)
         received[uid] = event.encoded_dataset(include_meta=False)
         return 0x0000

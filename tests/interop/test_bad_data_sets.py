@@ -1,4 +1,4 @@
-"""C-STOREs that are refused: the right status, a comment that helps, nothing kept, and the association lives on."""
+"""C-STOREs that are refused: status, a comment that helps, nothing kept, and the association lives on."""
 
 import logging
 import struct
@@ -98,6 +98,7 @@ _CASES = {
 
 def _assert_refused(running: Running, caplog: pytest.LogCaptureFixture, status: int) -> InstanceStored:
     """Nothing kept, one line for the refusal and one for the association, without patient data."""
+    event: InstanceStored
     (event,) = running.events.of(InstanceStored)
     assert event.status == status
     running.events.wait_for(AssociationEnded)
@@ -202,6 +203,9 @@ def test_data_set_over_the_limit_ends_the_association(
         peer.send(p_data(pdv(3, wire.c_store_rq(_GOOD_UID.encode()), is_command=True)))
         for _ in range(15):
             peer.send(p_data(pdv(3, bytes(100_000), is_command=False, is_last=False)))
+        response = peer.message()
+        assert response.status == 0xA700
+        assert 0 < len(response.comment) <= _MAX_COMMENT
         assert peer.abort() == (0, 0)
     (ended,) = running.events.wait_for(AssociationEnded)
     assert "limits.max_dataset" in ended.ending

@@ -87,6 +87,30 @@ def test_equal_elements_in_another_transfer_syntax_are_stored_once(
     assert _spooled_or_stored(running) == 1
 
 
+def _with_private_sequence(text: str) -> Dataset:
+    """Return an image with a sequence that an implicit VR reader cannot know for one."""
+    image = ct_image()
+    item = Dataset()
+    item.private_block(0x0011, "PACSNODE TEST", create=True).add_new(0x01, "LO", text)
+    item.CodeMeaning = "meaning"
+    block = image.private_block(0x0009, "PACSNODE TEST", create=True)
+    block.add_new(0x01, "SQ", [item, Dataset()])
+    block.add_new(0x02, "SQ", [])
+    block.add_new(0x03, "US", 7)
+    return image
+
+
+@pytest.mark.parametrize("syntaxes", [(wire.EXPLICIT, wire.IMPLICIT), (wire.IMPLICIT, wire.EXPLICIT)])
+def test_private_sequences_are_compared_by_their_elements(
+    start_node: StartNode, syntaxes: tuple[str, str]
+) -> None:
+    running = start_node()
+    image, other = _with_private_sequence("one"), _with_private_sequence("two")
+    arrivals = [(encoded(image, syntax), syntax) for syntax in syntaxes]
+    assert _store(running, *arrivals, (encoded(other, syntaxes[1]), syntaxes[1])) == [0, 0, 0]
+    assert _outcomes(running) == ["stored", "already stored", "kept as a version"]
+
+
 def test_other_content_is_kept_beside_the_first(
     start_node: StartNode, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -148,7 +172,7 @@ def test_undecodable_rest_is_another_version_and_no_harm(start_node: StartNode) 
 
 
 def test_damaged_first_copy_gives_way_to_a_good_one(start_node: StartNode) -> None:
-    """The arrival is then the only copy, so that it is the one to serve, under every policy that keeps anything."""
+    """The arrival is then the only copy, so that it is the one to serve, whatever the policy."""
     running = start_node(storage={"duplicates": "keep-first"})
     first, _ = _first_and_other()
     assert _store(running, (first, wire.EXPLICIT)) == [0]

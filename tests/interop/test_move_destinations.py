@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import CTImageStorage
 
 from pacsnode.dimse import scu
 from pacsnode.dimse.association.requestor import Caller
@@ -105,7 +104,7 @@ def test_destination_that_aborts(running: Running, destination_port: int, tmp_pa
 def test_destination_that_takes_implicit_only(
     running: Running, destination_port: int, tmp_path: Path
 ) -> None:
-    # Transcoding would make this a success; as long as stored bytes are all that is sent, it must say that it failed.
+    # Transcoding would make this a success; while only stored bytes are sent, it must say that it failed.
     with dcmtk.storescp(tmp_path / "moved", destination_port, "+xi") as storescp:
         final = _move(running)
         assert storescp.files() == []
@@ -137,17 +136,18 @@ def test_destination_gets_what_it_can_take(running: Running, destination_port: i
 
 
 @contextmanager
-def _pynetdicom_scp(port: int, handle: Any, *, ae_title: str = "STORESCP") -> Iterator[list[evt.Event]]:
+def _pynetdicom_scp(port: int, handle: Any, *, ae_title: str = "STORESCP") -> Iterator[list[Any]]:
     """Run a storage SCP that answers as it is told; yield the events that it has seen."""
-    seen: list[evt.Event] = []
+    seen: list[Any] = []
 
-    def on_store(event: evt.Event) -> int:
+    def on_store(event: Any) -> int:
         seen.append(event)
         return int(handle(len(seen), event))
 
     ae = AE(ae_title)
-    ae.add_supported_context(CTImageStorage, [wire.EXPLICIT, wire.IMPLICIT])
+    ae.add_supported_context(wire.CT_IMAGE, [wire.EXPLICIT, wire.IMPLICIT])
     server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, on_store)])
+    assert server is not None
     try:
         yield seen
     finally:
@@ -180,7 +180,7 @@ def test_all_warned(running: Running, destination_port: int) -> None:
 
 
 def test_destination_that_aborts_once_is_called_again(running: Running, destination_port: int) -> None:
-    def handle(number: int, event: evt.Event) -> int:
+    def handle(number: int, event: Any) -> int:
         if number == 2:
             event.assoc.abort()
         return 0
@@ -195,7 +195,7 @@ def test_destination_that_aborts_once_is_called_again(running: Running, destinat
 def test_instance_that_the_destination_cannot_take_does_not_end_the_move(
     running: Running, destination_port: int
 ) -> None:
-    def handle(number: int, event: evt.Event) -> int:
+    def handle(number: int, event: Any) -> int:
         if event.request.AffectedSOPInstanceUID == _UIDS[1]:
             event.assoc.abort()
         return 0
@@ -225,7 +225,7 @@ def _wait_until_cancelled() -> None:
 def test_cancelled_move_stops_and_counts(running: Running, destination_port: int) -> None:
     with wire.Wire(running.port) as peer:
 
-        def handle(number: int, event: evt.Event) -> int:
+        def handle(number: int, event: Any) -> int:
             peer.send(wire.p_data(wire.pdv(1, wire.c_cancel_rq(5), is_command=True)))
             _wait_until_cancelled()
             return 0
@@ -246,7 +246,7 @@ def test_cancelled_move_stops_and_counts(running: Running, destination_port: int
 def test_requestor_that_hangs_up_ends_the_move(running: Running, destination_port: int) -> None:
     with wire.Wire(running.port) as peer:
 
-        def handle(number: int, event: evt.Event) -> int:
+        def handle(number: int, event: Any) -> int:
             if number == 1:
                 peer.socket.shutdown(2)
             return 0

@@ -1,4 +1,4 @@
-"""C-FIND by findscu and by pynetdicom, Patient Root and Study Root, at all levels: what matches and what is answered."""
+"""C-FIND by findscu, pynetdicom and our own SCU, both roots, all levels: what matches, what is answered."""
 
 from collections.abc import Callable
 from pathlib import Path

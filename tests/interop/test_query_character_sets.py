@@ -1,10 +1,12 @@
 """Queries and answers in the character sets of the corpus: asked in one's own, in another, in none."""
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import UID
 from pynetdicom.dsutils import decode
 
 from pacsnode.dimse import scu
@@ -58,7 +60,7 @@ def _decoded(data_set: Dataset) -> str:
 class Archived:
     """A node that holds one study of each file, and what pydicom reads in them."""
 
-    def __init__(self, running: Running, originals: dict[str, Dataset]) -> None:
+    def __init__(self, running: Running, originals: Mapping[str, Dataset]) -> None:
         self.running = running
         self.originals = originals
 
@@ -87,7 +89,8 @@ def archived(start_shared_node: StartNode, tmp_path_factory: pytest.TempPathFact
         data_set = dcmread(paths[name])
         data_set.StudyInstanceUID = f"{_ROOT_UID}.{number}"
         data_set.SeriesInstanceUID = f"{_ROOT_UID}.{number}.1"
-        data_set.SOPInstanceUID = data_set.file_meta.MediaStorageSOPInstanceUID = f"{_ROOT_UID}.{number}.1.1"
+        data_set.SOPInstanceUID = f"{_ROOT_UID}.{number}.1.1"
+        data_set.file_meta.MediaStorageSOPInstanceUID = UID(data_set.SOPInstanceUID)
         data_set.PatientID = f"CHARSET{number}"
         data_set.save_as(folder / name)
         originals[name] = dcmread(folder / name)

@@ -269,12 +269,23 @@ def test_without_the_unique_key_nothing_is_sent(running: Running, model: str, as
     assert received == {}
 
 
+def test_patient_id_of_two_persons_is_not_retrieved(running: Running, tmp_path: Path) -> None:
+    """A retrieve at PATIENT level would mix them; their studies can be retrieved."""
+    _fill(running, tmp_path / "other", [ct_image(study=9, PatientID="ID1", PatientName="Somebody^Else")])
+    ((status, failed),), received = _get(running, identifier("PATIENT", PatientID="ID1"), _PATIENT_GET)
+    assert (status.Status, bool(failed)) == (0xA900, False)
+    assert 0 < len(status.ErrorComment) <= 64
+    assert received == {}
+    responses, received = _get(running, identifier("STUDY", StudyInstanceUID=_uid(9)))
+    assert (responses[-1][0].Status, set(received)) == (_SUCCESS, {_uid(9, 1, 1)})
+
+
 def test_get_in_contexts_that_do_not_fit(running: Running) -> None:
     """Stored explicit, accepted in implicit only: failed, said so, and the association lives on."""
     asked = identifier("STUDY", StudyInstanceUID=_uid(3))
     responses, received = peers.get(running.port, asked, _STUDY_GET, [(wire.CT_IMAGE, wire.IMPLICIT)])
     final, failed = responses[-1]
-    # Transcoding would make this a success; as long as stored bytes are all that is sent, it must say that it failed.
+    # Transcoding would make this a success; while only stored bytes are sent, it must say that it failed.
     assert (final.Status, _counts(final)) == (_FAILURE, (None, 0, 3, 0))
     assert failed is not None
     assert received == {}

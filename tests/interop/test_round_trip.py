@@ -1,11 +1,11 @@
 """Every storable file of the corpus comes back byte for byte as it was put on the wire, by four ways.
 
-The corpus has files that share a SOP Instance UID and differ: they go to different nodes, so that on each of them
-every instance has one content.
+The corpus has files that share a SOP Instance UID and differ: they go to different nodes, so that on each of
+them every instance has one content.
 """
 
 import re
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tests.interop.nodes import Running, StartNode
 
 _GET = "1.2.840.10008.5.1.4.1.2.2.3"
 
-# DCMTK 3.6.7 has no JPEG process but 1, 2, 4 and 14, and storescp's +xa leaves 14 without selection value out.
+# storescp +xa of DCMTK 3.6.7 accepts of JPEG only processes 1, 2, 4 and 14 with selection value 1.
 _UNKNOWN_TO_STORESCP = {"1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55", "1.2.840.10008.1.2.4.57"}
 
 
@@ -32,7 +32,7 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 
 @dataclass(frozen=True)
 class Sent:
-    """A file that was acknowledged: its class and transfer syntax as negotiated, and what went over the wire."""
+    """A file that was acknowledged: its class and transfer syntax as negotiated, its bytes on the wire."""
 
     path: Path
     sop_instance_uid: str
@@ -55,7 +55,7 @@ class Archived:
         identifier.StudyInstanceUID = sorted({sent.study_instance_uid for sent in self.sent.values()})
         return identifier
 
-    def assert_equal(self, received: dict[str, bytes], *, but_for: Set[str] = frozenset()) -> None:
+    def assert_equal(self, received: dict[str, bytes], *, but_for: AbstractSet[str] = frozenset()) -> None:
         """Check that all was received, and is what was sent."""
         wanted = {uid: sent for uid, sent in self.sent.items() if uid not in but_for}
         assert set(received) == set(wanted)

@@ -4,7 +4,6 @@ import logging
 
 import pytest
 from pynetdicom import AE
-from pynetdicom.sop_class import Verification
 
 from pacsnode.dimse import scu
 from pacsnode.dimse.association.requestor import Caller
@@ -31,7 +30,7 @@ def test_dcmtk_proposes_all_contexts_and_transfer_syntaxes(start_node: StartNode
 def test_pynetdicom_echoes(start_node: StartNode) -> None:
     running = start_node()
     ae = AE("PYNETDICOM")
-    ae.add_requested_context(Verification)
+    ae.add_requested_context(wire.VERIFICATION)
     association = ae.associate("127.0.0.1", running.port, ae_title="PACSNODE")
     assert association.is_established
     assert association.send_c_echo().Status == 0

@@ -1,10 +1,11 @@
-"""PDUs made by hand and sent over a bare socket: what no well-behaved library can be made to send (PS3.8 9.3)."""
+"""PDUs made by hand, sent over a bare socket: what no well-behaved library can be made to send."""
 
 import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any, Self
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 VERIFICATION = "1.2.840.10008.1.1"
@@ -134,7 +135,7 @@ class Wire:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def __enter__(self) -> "Wire":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -143,7 +144,7 @@ class Wire:
         self.socket.close()
 
     def send(self, *parts: bytes) -> None:
-        """Send in one write. A node that has hung up already is no error: what it said is still to be read."""
+        """Send in one write. A node that has hung up is no error: what it said is still to be read."""
         try:
             self.socket.sendall(b"".join(parts))
         except (BrokenPipeError, ConnectionResetError):
@@ -156,6 +157,13 @@ class Wire:
             return None
         kind, length = struct.unpack(">BxI", header)
         return kind, self._exactly(length)
+
+    def _expect(self, kind: int) -> bytes:
+        """Return the body of the next PDU, which must be of this type."""
+        answer = self.pdu()
+        assert answer is not None, f"the node has closed the connection instead of sending PDU type {kind}"
+        assert answer[0] == kind, answer
+        return answer[1]
 
     def _exactly(self, size: int) -> bytes:
         data = b""
@@ -170,14 +178,10 @@ class Wire:
             data += piece
         return data
 
-    def associate(
-        self, contexts: Sequence[tuple[int, str, Sequence[str]]], **options: bytes
-    ) -> dict[int, int]:
+    def associate(self, contexts: Sequence[tuple[int, str, Sequence[str]]], **options: Any) -> dict[int, int]:
         """Associate and return the result of each context."""
         self.send(associate_rq(contexts, **options))
-        answer = self.pdu()
-        assert answer is not None and answer[0] == 2, answer
-        body, at, results = answer[1], 68, {}
+        body, at, results = self._expect(2), 68, {}
         while at < len(body):
             kind, length = struct.unpack_from(">BxH", body, at)
             if kind == 0x21:
@@ -189,9 +193,7 @@ class Wire:
         """Return the next message."""
         command, data_set = b"", b""
         while True:
-            answer = self.pdu()
-            assert answer is not None and answer[0] == 4, answer
-            body, at = answer[1], 0
+            body, at = self._expect(4), 0
             while at < len(body):
                 length, _, control = struct.unpack_from(">IBB", body, at)
                 fragment = body[at + 6 : at + 4 + length]
@@ -208,18 +210,16 @@ class Wire:
                     return Response(_decoded(command), data_set)
 
     def abort(self) -> tuple[int, int]:
-        """Return source and reason of the A-ABORT that comes next, after which the node closes."""
-        answer = self.pdu()
-        assert answer is not None and answer[0] == 7, answer
+        """Return source and reason of the A-ABORT that comes next and last."""
+        body = self._expect(7)
         assert self.pdu() is None
-        return answer[1][2], answer[1][3]
+        return body[2], body[3]
 
     def rejection(self) -> tuple[int, int, int]:
-        """Return result, source and reason of the A-ASSOCIATE-RJ that comes next, after which the node closes."""
-        answer = self.pdu()
-        assert answer is not None and answer[0] == 3, answer
+        """Return result, source and reason of the A-ASSOCIATE-RJ that comes next and last."""
+        body = self._expect(3)
         assert self.pdu() is None
-        return answer[1][1], answer[1][2], answer[1][3]
+        return body[1], body[2], body[3]
 
     def echo(self, context_id: int, message_id: int = 77) -> int | None:
         """Return the status of a C-ECHO: the association lives."""

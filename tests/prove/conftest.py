@@ -11,7 +11,7 @@ _LINES = pytest.StashKey[list[str]]()
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to do; `.ci/prove` sets `PROVE` to `quick` or `long`."""
+    """How much to do; `.ci/prove` sets `PACSNODE_PROVE` to `quick` or `long`."""
 
     is_long: bool
 
@@ -23,7 +23,7 @@ class Effort:
 @pytest.fixture(scope="session")
 def effort() -> Effort:
     """The effort that is asked for; quick unless told otherwise."""
-    return Effort(os.environ.get("PROVE", "quick") == "long")
+    return Effort(os.environ.get("PACSNODE_PROVE", "quick") == "long")
 
 
 @pytest.fixture

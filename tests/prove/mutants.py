@@ -1,7 +1,7 @@
-"""Nodes that are wrong on purpose: `python -m tests.prove.mutants NAME serve ...` runs pacsnode with one step spoilt.
+"""Nodes that are wrong on purpose: `python -m tests.prove.mutants NAME serve ...`, with one step spoilt.
 
-A proof that stays green on them proves nothing. The product has no switch for any of this: each mutant replaces a
-function of it in its own process.
+A proof that stays green on them proves nothing. The product has no switch for any of this: each mutant
+replaces a function of it in its own process.
 """
 
 import copy
@@ -24,7 +24,7 @@ def no_fsync() -> None:
     def fsync(_: object) -> None:
         return None
 
-    os.fsync = fsync
+    setattr(os, "fsync", fsync)  # noqa: B010
 
 
 def success_before_the_commit() -> None:
@@ -70,7 +70,10 @@ def no_index_sync() -> None:
 
 
 MUTANTS: Mapping[str, Callable[[], None]] = MappingProxyType(
-    {mutate.__name__: mutate for mutate in (no_fsync, success_before_the_commit, link_before_the_data, no_index_sync)}
+    {
+        mutate.__name__: mutate
+        for mutate in (no_fsync, success_before_the_commit, link_before_the_data, no_index_sync)
+    }
 )
 
 

@@ -12,7 +12,7 @@ from pacsnode.errors import NetworkError
 from tests.checker import Checker, Instance, Ledger, Senders, send_some
 from tests.faults import Injection, bounded, pause, require_strace
 from tests.prove.conftest import Effort
-from tests.served import ServedNode
+from tests.served import ServedNode, is_filed
 
 pytestmark = pytest.mark.prove
 
@@ -23,8 +23,18 @@ _STOP_SECONDS = 20.0
 
 # Calls that change what is on the disk or what the peer knows: a quick proof leaves none of them out.
 _CHANGING = frozenset(
-    "fdatasync fsync ftruncate link linkat mkdir mkdirat openat pwrite64 rename sendmsg sendto unlink unlinkat write "
-    "writev".split()
+    (
+        "fdatasync",
+        "fsync",
+        "ftruncate",
+        "linkat",
+        "mkdirat",
+        "openat",
+        "pwrite64",
+        "sendmsg",
+        "unlinkat",
+        "writev",
+    )
 )
 # What threads call while they wait; a kill at one of them is a kill at a random moment.
 _WAITING = frozenset(("futex", "poll", "ppoll", "select", "pselect6", "restart_syscall", "clock_nanosleep"))
@@ -86,8 +96,7 @@ def _points(node: ServedNode, ledger: Ledger, log: Path) -> Sequence[tuple[str, 
     """Return each call that a store makes and how many of its kind its thread has made then."""
     with Injection(node.pid, trace="all", inject=None, log=log) as watched:
         send_some(ledger, node.remote, [Instance.numbered(0, 1, 1)])
-        ready = node.data_dir / "spool" / "ready"
-        assert any(not any(ready.iterdir()) for _ in bounded(20)), "the instance is not filed"
+        assert is_filed(node.data_dir)
         pause(0.5)
         lines = watched.lines()
     counts = Counter[tuple[int, str]]()

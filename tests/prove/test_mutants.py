@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.power_cuts import Cuts, cut_repeatedly
 from tests.prove.mutants import MUTANTS
-from tests.prove.power_cuts import Cuts, cut_repeatedly
 
 pytestmark = pytest.mark.prove
 

@@ -1,22 +1,15 @@
-"""A-ASSOCIATE PDUs to values and back, by pynetdicom's codecs (PS3.8 9.3.2 to 9.3.4, PS3.7 annex D).
+"""A-ASSOCIATE PDUs to values and back (PS3.8 9.3.2 to 9.3.4, PS3.7 annex D), by tables over the raw bytes.
 
-pynetdicom's own negotiation is bound to its `Association`, whose two polling threads are what costs; only its
-PDU classes and primitives are used here, all of them public. What they do not take is put right before they
-see it: AE titles padded with NULs. Whatever they raise on garbage becomes `ProtocolViolation`.
+A modality offers up to 128 contexts in each association. pynetdicom's codec takes 10 ms of this thread's time
+to read such a request and builds an object for each item of it; here it is one pass over the bytes. Its codec
+stays the oracle of the tests. AE titles padded with NULs are accepted. Whatever is wrong becomes
+`ProtocolViolation`.
 """
 
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    ImplementationVersionNameNotification,
-    MaximumLengthNotification,
-    SCP_SCU_RoleSelectionNegotiation,
-)
-from pynetdicom.presentation import PresentationContext
+from functools import lru_cache
 
 from pacsnode.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacsnode.dimse.association.endings import AbortReason, ProtocolViolation
@@ -24,7 +17,25 @@ from pacsnode.dimse.association.pdu import HEADER, PDUType
 
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 
-_FIXED_BYTES = 68
+_PROTOCOL_VERSION = 0x0001  # bit 0; other bits are other versions (PS3.8 9.3.2)
+_FIXED = struct.Struct(">HH16s16s32x")
+_ITEM = struct.Struct(">BxH")
+_PROPOSED = struct.Struct(">Bxxx")
+_DECIDED = struct.Struct(">BxBx")
+_LENGTH = struct.Struct(">I")
+_SHORT = struct.Struct(">H")
+
+# Item types (PS3.8 9.3.2, PS3.7 D.3.3).
+_APPLICATION_CONTEXT = 0x10
+_PROPOSED_CONTEXT = 0x20
+_DECIDED_CONTEXT = 0x21
+_ABSTRACT_SYNTAX = 0x30
+_TRANSFER_SYNTAX = 0x40
+_USER_INFORMATION = 0x50
+_MAXIMUM_LENGTH = 0x51
+_IMPLEMENTATION_CLASS_UID = 0x52
+_ROLE_SELECTION = 0x54
+_IMPLEMENTATION_VERSION_NAME = 0x55
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,53 +100,33 @@ class Rejection:
 
 def decode_request(body: bytes) -> AssociateRequest:
     """Read the body of an A-ASSOCIATE-RQ; raises `ProtocolViolation`."""
-    if len(body) < _FIXED_BYTES:
-        raise ProtocolViolation("A-ASSOCIATE-RQ is too short", AbortReason.INVALID_PDU_PARAMETER_VALUE)
-    called, calling = _title(body[4:20]), _title(body[20:36])
-    titles = called.ljust(16) + calling.ljust(16)
-    primitive = _decode(A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_RQ, body[:4] + titles.encode("ascii") + body[36:])
-    proposals = tuple(
-        Proposal(
-            int(context.context_id or 0),
-            str(context.abstract_syntax or ""),
-            tuple(map(str, context.transfer_syntax)),
-        )
-        for context in primitive.presentation_context_definition_list
-    )
+    called, calling = _titles(body)
+    application_context, proposals = "", list[Proposal]()
+    user_information = memoryview(b"")
+    for kind, value in _items(memoryview(body)[_FIXED.size :]):
+        if kind == _PROPOSED_CONTEXT:
+            proposals.append(_proposal(value))
+        elif kind == _USER_INFORMATION:
+            user_information = value
+        elif kind == _APPLICATION_CONTEXT:
+            application_context = _uid(value)
     if len({proposal.context_id for proposal in proposals}) != len(proposals):
-        raise ProtocolViolation("a presentation context ID twice", AbortReason.INVALID_PDU_PARAMETER_VALUE)
-    return AssociateRequest(
-        called_ae_title=called,
-        calling_ae_title=calling,
-        application_context_name=str(primitive.application_context_name or ""),
-        proposals=proposals,
-        max_pdu_bytes=_max_pdu_bytes(primitive),
-        roles=_roles(primitive),
-    )
-
-
-def _title(raw: bytes) -> str:
-    """Return an AE title without padding; what cannot stand in one (PS3.5 6.2) becomes `?`, and so matches no peer.
-
-    pynetdicom would log such a title as it is, control characters included.
-    """
-    text = raw.replace(b"\0", b" ").decode("latin-1")
-    return "".join(char if " " <= char <= "~" and char != "\\" else "?" for char in text).strip()
+        raise _invalid("a presentation context ID twice")
+    max_pdu_bytes, roles = _user_information(user_information)
+    return AssociateRequest(called, calling, application_context, tuple(proposals), max_pdu_bytes, roles)
 
 
 def decode_accept(body: bytes) -> AssociateAccept:
     """Read the body of an A-ASSOCIATE-AC; raises `ProtocolViolation`."""
-    primitive = _decode(A_ASSOCIATE_AC, PDUType.A_ASSOCIATE_AC, body)
-    decisions = tuple(
-        Decision(
-            context_id=int(context.context_id or 0),
-            abstract_syntax="",
-            result=int(context.result or 0),
-            transfer_syntax=str(context.transfer_syntax[0]) if context.transfer_syntax else "",
-        )
-        for context in primitive.presentation_context_definition_results_list
-    )
-    return AssociateAccept(decisions, _max_pdu_bytes(primitive), _roles(primitive))
+    _titles(body)
+    decisions, user_information = list[Decision](), memoryview(b"")
+    for kind, value in _items(memoryview(body)[_FIXED.size :]):
+        if kind == _DECIDED_CONTEXT:
+            decisions.append(_decision(value))
+        elif kind == _USER_INFORMATION:
+            user_information = value
+    max_pdu_bytes, roles = _user_information(user_information)
+    return AssociateAccept(tuple(decisions), max_pdu_bytes, roles)
 
 
 def decode_rejection(body: bytes) -> Rejection:
@@ -143,35 +134,127 @@ def decode_rejection(body: bytes) -> Rejection:
     return Rejection(*body[1:4])
 
 
+def _titles(body: bytes) -> tuple[str, str]:
+    """Return called and calling AE title, without the padding that peers put around them."""
+    if len(body) < _FIXED.size:
+        raise _invalid("an A-ASSOCIATE PDU that is too short")
+    version, _, called, calling = _FIXED.unpack_from(body)
+    if not version & _PROTOCOL_VERSION:
+        raise _invalid("a protocol version that does not exist")
+    return _title(called), _title(calling)
+
+
+def _title(raw: bytes) -> str:
+    """Return an AE title without padding; what cannot stand in one (PS3.5 6.2) becomes `?`."""
+    text = raw.strip(b" \0").decode("latin-1")
+    return "".join(char if " " <= char <= "~" and char != "\\" else "?" for char in text)
+
+
+def _items(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield type and value of each item; raises `ProtocolViolation` if one overruns what contains it."""
+    at, end = 0, len(data)
+    while at < end:
+        if end - at < _ITEM.size:
+            raise _invalid("an item that is cut off")
+        kind, length = _ITEM.unpack_from(data, at)
+        at += _ITEM.size
+        if length > end - at:
+            raise _invalid("an item that overruns what contains it")
+        yield kind, data[at : at + length]
+        at += length
+
+
+def _proposal(value: memoryview) -> Proposal:
+    if len(value) < _PROPOSED.size:
+        raise _invalid("a presentation context that is too short")
+    (context_id,) = _PROPOSED.unpack_from(value)
+    abstract_syntax, transfer_syntaxes = "", list[str]()
+    for kind, syntax in _items(value[_PROPOSED.size :]):
+        if kind == _TRANSFER_SYNTAX:
+            transfer_syntaxes.append(_uid(syntax))
+        elif kind == _ABSTRACT_SYNTAX:
+            abstract_syntax = _uid(syntax)
+    return Proposal(context_id, abstract_syntax, tuple(transfer_syntaxes))
+
+
+def _decision(value: memoryview) -> Decision:
+    if len(value) < _DECIDED.size:
+        raise _invalid("a presentation context that is too short")
+    context_id, result = _DECIDED.unpack_from(value)
+    transfer_syntax = ""
+    for kind, syntax in _items(value[_DECIDED.size :]):
+        if kind == _TRANSFER_SYNTAX:
+            transfer_syntax = _uid(syntax)
+    return Decision(context_id, "", result, transfer_syntax)
+
+
+def _user_information(data: memoryview) -> tuple[int, dict[str, Roles]]:
+    """Return the maximum length and the roles; what else peers say of themselves steers nothing here."""
+    max_pdu_bytes, roles = 0, dict[str, Roles]()
+    for kind, value in _items(data):
+        if kind == _MAXIMUM_LENGTH and len(value) == _LENGTH.size:
+            (max_pdu_bytes,) = _LENGTH.unpack(value)
+        elif kind == _ROLE_SELECTION:
+            uid, granted = _role(value)
+            roles[uid] = granted
+    return max_pdu_bytes, roles
+
+
+def _role(value: memoryview) -> tuple[str, Roles]:
+    if len(value) < _SHORT.size or len(value) < _SHORT.size + _SHORT.unpack_from(value)[0] + 2:
+        raise _invalid("a role selection that is too short")
+    end = _SHORT.size + _SHORT.unpack_from(value)[0]
+    return _uid(value[_SHORT.size : end]), Roles(is_scu=value[end] == 1, is_scp=value[end + 1] == 1)
+
+
+def _uid(value: memoryview) -> str:
+    return _text(bytes(value))
+
+
+@lru_cache(maxsize=4096)
+def _text(value: bytes) -> str:
+    """Return a UID; the same few hundred come with every association."""
+    return value.decode("ascii", "replace").strip(" \0")
+
+
+def _invalid(message: str) -> ProtocolViolation:
+    return ProtocolViolation(message, AbortReason.INVALID_PDU_PARAMETER_VALUE)
+
+
 def encode_request(request: AssociateRequest, *, our_max_pdu_bytes: int) -> bytes:
     """Return an A-ASSOCIATE-RQ PDU."""
-    primitive = _primitive(request, our_max_pdu_bytes)
-    primitive.user_information += [_role(uid, roles) for uid, roles in request.roles.items()]
-    primitive.presentation_context_definition_list = [
-        _context(p.context_id, p.abstract_syntax, p.transfer_syntaxes) for p in request.proposals
+    contexts = [
+        _item(
+            _PROPOSED_CONTEXT,
+            _PROPOSED.pack(proposal.context_id)
+            + _item(_ABSTRACT_SYNTAX, proposal.abstract_syntax.encode("ascii"))
+            + b"".join(_item(_TRANSFER_SYNTAX, uid.encode("ascii")) for uid in proposal.transfer_syntaxes),
+        )
+        for proposal in request.proposals
     ]
-    return _encode(A_ASSOCIATE_RQ, primitive)
+    return _associate(PDUType.A_ASSOCIATE_RQ, request, contexts, request.roles, our_max_pdu_bytes)
 
 
 def encode_accept(
     request: AssociateRequest,
-    decisions: tuple[Decision, ...],
+    decisions: Iterable[Decision],
     roles: dict[str, Roles],
     *,
     our_max_pdu_bytes: int,
 ) -> bytes:
-    """Return the A-ASSOCIATE-AC PDU for a request. An answered role never exceeds the proposed one."""
-    primitive = _primitive(request, our_max_pdu_bytes)
-    primitive.user_information += [_role(uid, granted) for uid, granted in roles.items()]
-    primitive.result, primitive.result_source = 0, 1
-    results = []
-    for decision in decisions:
-        # A refused context carries a transfer syntax that is not significant (PS3.8 9.3.3.2).
-        context = _context(decision.context_id, decision.abstract_syntax, (decision.transfer_syntax,))
-        context.result = decision.result
-        results.append(context)
-    primitive.presentation_context_definition_results_list = results
-    return _encode(A_ASSOCIATE_AC, primitive)
+    """Return the A-ASSOCIATE-AC PDU that answers a request. An answered role never exceeds the proposed one.
+
+    A refused context carries a transfer syntax that is not significant (PS3.8 9.3.3.2).
+    """
+    contexts = [
+        _item(
+            _DECIDED_CONTEXT,
+            _DECIDED.pack(decision.context_id, decision.result)
+            + _item(_TRANSFER_SYNTAX, decision.transfer_syntax.encode("ascii")),
+        )
+        for decision in decisions
+    ]
+    return _associate(PDUType.A_ASSOCIATE_AC, request, contexts, roles, our_max_pdu_bytes)
 
 
 def encode_rejection(rejection: Rejection) -> bytes:
@@ -180,73 +263,37 @@ def encode_rejection(rejection: Rejection) -> bytes:
     return HEADER.pack(PDUType.A_ASSOCIATE_RJ, len(body)) + body
 
 
-def _decode(codec: type, pdu_type: PDUType, body: bytes) -> A_ASSOCIATE:
-    pdu = codec()
-    try:
-        pdu.decode(HEADER.pack(pdu_type, len(body)) + body)
-        primitive: A_ASSOCIATE = pdu.to_primitive()
-        return primitive
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        NotImplementedError,
-        struct.error,
-    ) as error:
-        raise ProtocolViolation(
-            f"{pdu_type.name} cannot be decoded", AbortReason.INVALID_PDU_PARAMETER_VALUE
-        ) from error
+def _associate(
+    pdu_type: PDUType,
+    request: AssociateRequest,
+    contexts: list[bytes],
+    roles: dict[str, Roles],
+    our_max_pdu_bytes: int,
+) -> bytes:
+    titles = (request.called_ae_title, request.calling_ae_title)
+    called, calling = (title.encode("ascii", "replace").ljust(16) for title in titles)
+    information = [
+        _item(_MAXIMUM_LENGTH, _LENGTH.pack(our_max_pdu_bytes)),
+        _item(_IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_CLASS_UID.encode("ascii")),
+        *(
+            _item(
+                _ROLE_SELECTION,
+                _SHORT.pack(len(uid)) + uid.encode("ascii") + bytes((granted.is_scu, granted.is_scp)),
+            )
+            for uid, granted in roles.items()
+        ),
+        _item(_IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+    ]
+    body = b"".join(
+        (
+            _FIXED.pack(_PROTOCOL_VERSION, 0, called, calling),
+            _item(_APPLICATION_CONTEXT, APPLICATION_CONTEXT_NAME.encode("ascii")),
+            *contexts,
+            _item(_USER_INFORMATION, b"".join(information)),
+        )
+    )
+    return HEADER.pack(pdu_type, len(body)) + body
 
 
-def _encode(codec: type, primitive: A_ASSOCIATE) -> bytes:
-    pdu = codec()
-    pdu.from_primitive(primitive)
-    return bytes(pdu.encode())
-
-
-def _primitive(request: AssociateRequest, our_max_pdu_bytes: int) -> A_ASSOCIATE:
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = APPLICATION_CONTEXT_NAME
-    primitive.calling_ae_title = request.calling_ae_title or " "
-    primitive.called_ae_title = request.called_ae_title or " "
-    length = MaximumLengthNotification()
-    length.maximum_length_received = our_max_pdu_bytes
-    implementation = ImplementationClassUIDNotification()
-    implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    version = ImplementationVersionNameNotification()
-    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    primitive.user_information = [length, implementation, version]
-    return primitive
-
-
-def _context(
-    context_id: int, abstract_syntax: str, transfer_syntaxes: tuple[str, ...]
-) -> PresentationContext:
-    context = PresentationContext()
-    context.context_id = context_id
-    context.abstract_syntax = abstract_syntax
-    context.transfer_syntax = list(transfer_syntaxes)
-    return context
-
-
-def _role(uid: str, roles: Roles) -> SCP_SCU_RoleSelectionNegotiation:
-    item = SCP_SCU_RoleSelectionNegotiation()
-    item.sop_class_uid, item.scu_role, item.scp_role = uid, roles.is_scu, roles.is_scp
-    return item
-
-
-def _roles(primitive: A_ASSOCIATE) -> dict[str, Roles]:
-    return {
-        str(item.sop_class_uid): Roles(is_scu=bool(item.scu_role), is_scp=bool(item.scp_role))
-        for item in primitive.user_information
-        if isinstance(item, SCP_SCU_RoleSelectionNegotiation)
-    }
-
-
-def _max_pdu_bytes(primitive: A_ASSOCIATE) -> int:
-    for item in primitive.user_information:
-        if isinstance(item, MaximumLengthNotification):
-            return int(item.maximum_length_received or 0)
-    return 0
+def _item(kind: int, value: bytes) -> bytes:
+    return _ITEM.pack(kind, len(value)) + value

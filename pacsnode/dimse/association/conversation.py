@@ -10,6 +10,7 @@ A peer's abort, a lost connection and a broken rule unwind the handler as an `As
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pacsnode.dimse.association.acse import Roles
@@ -131,7 +132,8 @@ class Conversation:
             if not message.command.is_response and message.command.field != CommandField.C_CANCEL:
                 return message
             self.skip_data_set()
-        self._send([A_RELEASE_RP])
+        with suppress(ConnectionLost):  # many do not wait for the answer
+            self._send([A_RELEASE_RP])
         self.transport.finish(_ABORT_SECONDS)
         return None
 
@@ -220,7 +222,9 @@ class Conversation:
             self._parked, self._unread = message, None
 
     def _next_message(self, wait_seconds: float, *, is_idle: bool = False) -> Message | None:
-        """Read a command set; None if the peer requests the release instead."""
+        """Read a command set; None if the peer requests the release instead, or has done so before."""
+        if self._is_release_requested:
+            return None
         command, context_id = bytearray(), 0
         while True:
             pdv = self._next_pdv(wait_seconds, is_idle=is_idle and not command)

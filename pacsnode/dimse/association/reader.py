@@ -124,12 +124,16 @@ class Reader:
 
     def has_whole_pdu(self) -> bool:
         """Take what has arrived without waiting; return whether a PDU, or the rest of one, can be read now."""
+        if self._is_whole():
+            return True  # without looking for more: behind an A-ABORT there is the end of the connection
         if self._start == self._end:
             self._start = self._end = 0
         elif self._end == len(self._view):
             self._compact()
-        if self._end < len(self._view):
-            self._end += self._transport.receive_now(self._view[self._end :])
+        self._end += self._transport.receive_now(self._view[self._end :])
+        return self._is_whole()
+
+    def _is_whole(self) -> bool:
         available = self._end - self._start
         if self._pdu_left:  # the next message begins within the current PDU
             return bool(available >= min(self._pdu_left, len(self._view)))

@@ -122,18 +122,20 @@ def _connect(remote: Remote, seconds: float) -> socket.socket:
         raise NetworkError(f"{remote}: no connection within {seconds:g} s") from error
     except OSError as error:
         raise NetworkError(f"{remote}: no connection: {error.strerror or error}") from error
+    except UnicodeError as error:  # what the socket module makes of a label that is none
+        raise NetworkError(f"{remote}: no connection: not a host name") from error
 
 
 def _answer(reader: Reader, deadline: float, remote: Remote) -> AssociateAccept:
     pdu_type, length = reader.first_pdu(deadline)
+    if pdu_type not in (PDUType.A_ASSOCIATE_AC, PDUType.A_ASSOCIATE_RJ, PDUType.A_ABORT):
+        raise ProtocolViolation(f"{PDUType(pdu_type).name} instead of an answer", AbortReason.UNEXPECTED_PDU)
     body = reader.body(length)
     if pdu_type == PDUType.A_ASSOCIATE_AC:
         return decode_accept(body)
     if pdu_type == PDUType.A_ASSOCIATE_RJ:
         raise NetworkError(f"{remote}: association rejected{_in_words(decode_rejection(body))}")
-    if pdu_type == PDUType.A_ABORT:
-        raise PeerAborted(f"aborted by the peer (source {body[2]}, reason {body[3]})")
-    raise ProtocolViolation(f"{PDUType(pdu_type).name} instead of an answer", AbortReason.UNEXPECTED_PDU)
+    raise PeerAborted(f"aborted by the peer (source {body[2]}, reason {body[3]})")
 
 
 def _in_words(rejection: Rejection) -> str:

@@ -172,8 +172,8 @@ def test_an_answer_has_even_lengths_whatever_the_request_had(instance: bytes) ->
 
 
 def test_the_elements_are_those_of_the_standard() -> None:
-    from pynetdicom.dimse_messages import _COMMAND_SET_KEYWORDS
     from pydicom.datadict import tag_for_keyword
+    from pynetdicom.dimse_messages import _COMMAND_SET_KEYWORDS
 
     keywords = {keyword for keywords in _COMMAND_SET_KEYWORDS.values() for keyword in keywords}
     tags = {tag_for_keyword(keyword) for keyword in keywords}

@@ -62,6 +62,6 @@ def test_no_header_raises_anything_else(pdu_type: int, length: int, max_pdu_byte
 
 
 def test_control_pdus_are_those_of_the_standard() -> None:
-    assert A_RELEASE_RQ == bytes.fromhex("05 00 00000004 00000000")
-    assert A_RELEASE_RP == bytes.fromhex("06 00 00000004 00000000")
+    assert bytes.fromhex("05 00 00000004 00000000") == A_RELEASE_RQ
+    assert bytes.fromhex("06 00 00000004 00000000") == A_RELEASE_RP
     assert a_abort(2, AbortReason.UNEXPECTED_PDU) == bytes.fromhex("07 00 00000004 0000 02 02")

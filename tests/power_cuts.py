@@ -66,5 +66,5 @@ def _cut_once(power: Disk, node: ServedNode, ledger: Ledger, number: int) -> Non
 
 
 def set_aside(report: Report) -> str:
-    """Return how many files of instances that were never acknowledged were set aside, for a line of figures."""
+    """Return how many damaged files were set aside that nobody was promised, for a line of figures."""
     return f" ({len(report.set_aside)} unacknowledged set aside)" if report.set_aside else ""

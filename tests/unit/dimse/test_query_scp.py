@@ -1,0 +1,307 @@
+"""C-FIND: Pending responses, cancel between them, the final status (PS3.4 C.4.1)."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+
+import pytest
+from pydicom import Dataset
+from pydicom.filereader import read_dataset
+
+from pacsnode.access.peer import Peer
+from pacsnode.access.policy import Policy
+from pacsnode.archive.find import Find
+from pacsnode.dicom.identifier import Query
+from pacsnode.dimse.association.command import CommandField, Element
+from pacsnode.dimse.association.endings import (
+    AssociationOver,
+    ConnectionLost,
+    MessageViolation,
+    PeerAborted,
+)
+from pacsnode.dimse.association.pdu import a_abort
+from pacsnode.dimse.query_scp import QuerySCP
+from pacsnode.errors import OutOfResources, PacsNodeError, PermanentError, TemporaryError
+from pacsnode.index.base import Row
+from pacsnode.observe import QueryAnswered
+from tests.factories import (
+    STUDY_ROOT_FIND,
+    Heard,
+    Received,
+    Script,
+    Talk,
+    cancel_request,
+    context,
+    conversation_on,
+    echo_request,
+    element,
+    elements_of,
+    message,
+    p_data,
+    parsed,
+    request_command,
+    us_of,
+)
+
+CONTEXTS = (context(1), context(5, STUDY_ROOT_FIND))
+
+
+class FakeIndex:
+    """Answers each query with rows of a number, a page at a time; a page may be a function to call."""
+
+    def __init__(self, *pages: int | Callable[[], None]) -> None:
+        self.pages = pages
+        self.read = 0
+        self.queries: list[Query] = []
+
+    def find(self, query: Query) -> Iterator[Sequence[Row]]:
+        self.queries.append(query)
+        for page in self.pages:
+            self.read += 1
+            if callable(page):
+                page()
+                continue
+            yield [(*(f"{number}" for _ in query.returned), None) for number in range(page)]
+
+    def count(self, query: Query, *, at_most: int) -> int:
+        return min(at_most, sum(page for page in self.pages if isinstance(page, int)))
+
+
+def identifier(*more: bytes, level: bytes = b"STUDY ") -> bytes:
+    found = [element(0x00080052, "CS", level), element(0x0020000D, "UI", b""), *more]
+    return b"".join(sorted(found, key=lambda data: (data[1], data[0], data[3], data[2])))
+
+
+def request(data: bytes, message_id: int = 7) -> bytes:
+    return message(
+        5, request_command(CommandField.C_FIND, STUDY_ROOT_FIND, message_id, has_data_set=True), data
+    )
+
+
+def scp(index: FakeIndex, heard: Heard, *peers: Peer, max_results: int = 0) -> QuerySCP:
+    find = Find(index, max_results=max_results)  # type: ignore[arg-type]
+    return QuerySCP(find, Policy(peers), heard, ae_title="PACSNODE")
+
+
+def served(
+    index: FakeIndex, stream: bytes, *peers: Peer, heard: Heard | None = None, max_results: int = 0
+) -> list[Received]:
+    script = Script([stream + echo_request(99)])
+    conversation = conversation_on(script, CONTEXTS)
+    received = conversation.receive()
+    assert received is not None
+    scp(index, heard or Heard(), *peers, max_results=max_results).serve(conversation, received)
+    following = conversation.receive()
+    assert following is not None
+    assert following.command.message_id == 99
+    return parsed(b"".join(script.sent))
+
+
+def statuses(answers: list[Received]) -> list[int | None]:
+    return [us_of(answer.command, Element.STATUS) for answer in answers]
+
+
+def content(answer: Received) -> Dataset:
+    assert answer.data_set is not None
+    return read_dataset(BytesIO(answer.data_set), is_implicit_VR=False, is_little_endian=True)
+
+
+def test_each_match_is_pending_and_the_end_is_success() -> None:
+    heard, index = Heard(), FakeIndex(2, 0, 3)
+    answers = served(index, request(identifier(element(0x00080054, "AE", b""))), heard=heard)
+    assert statuses(answers) == [0xFF00] * 5 + [0x0000]
+    assert [content(answer).StudyInstanceUID for answer in answers[:-1]] == ["0", "1", "0", "1", "2"]
+    assert content(answers[0]).QueryRetrieveLevel == "STUDY"
+    assert content(answers[0]).RetrieveAETitle == "PACSNODE"
+    assert answers[-1].data_set is None
+    for answer in answers:
+        assert us_of(answer.command, Element.MESSAGE_ID_BEING_RESPONDED_TO) == 7
+        assert us_of(answer.command, Element.COMMAND_FIELD) == 0x8020
+        assert Element.ERROR_COMMENT not in elements_of(answer.command)
+    (event,) = heard.events
+    assert isinstance(event, QueryAnswered)
+    assert (event.model, event.level, event.matches, event.status) == ("Study Root", "STUDY", 5, 0)
+
+
+def test_no_match_is_success_alone() -> None:
+    assert statuses(served(FakeIndex(), request(identifier()))) == [0x0000]
+
+
+def test_a_page_is_several_writes_of_many_answers() -> None:
+    script = Script([request(identifier()) + echo_request(99)])
+    conversation = conversation_on(script, CONTEXTS)
+    received = conversation.receive()
+    assert received is not None
+    scp(FakeIndex(130), Heard()).serve(conversation, received)
+    assert [len(parsed(written)) for written in script.sent] == [64, 64, 2, 1]
+
+
+UNSUPPORTED = element(0x00180050, "DS", b"")
+
+
+@pytest.mark.parametrize(
+    ("peer", "pending", "is_returned"),
+    [
+        (None, 0xFF01, False),
+        (Peer("ws", "CT1"), 0xFF01, False),
+        (Peer("ws", "CT1", return_unknown_keys=True), 0xFF00, True),
+        (Peer("other", "CT2", return_unknown_keys=True), 0xFF01, False),
+    ],
+)
+def test_keys_that_are_not_supported(peer: Peer | None, pending: int, is_returned: bool) -> None:
+    peers = [peer] if peer else []
+    answers = served(FakeIndex(1), request(identifier(UNSUPPORTED)), *peers)
+    assert statuses(answers) == [pending, 0x0000]
+    assert ("SliceThickness" in content(answers[0])) is is_returned
+
+
+def series_without_study() -> bytes:
+    return element(0x00080052, "CS", b"SERIES") + element(0x0020000E, "UI", b"1.2\0")
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [(None, 0x0000), (Peer("ws", "CT1"), 0x0000), (Peer("ws", "CT1", strict_hierarchy=True), 0xA900)],
+)
+def test_a_missing_higher_key_is_relational_or_refused_by_the_peers_setting(
+    peer: Peer | None, expected: int
+) -> None:
+    answers = served(FakeIndex(), request(series_without_study()), *([peer] if peer else []))
+    assert statuses(answers) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (element(0x0020000D, "UI", b""), 0xA900),
+        (identifier(level=b"PATIENT "), 0xA900),
+        (identifier(level=b"NOTHING "), 0xA900),
+        (b"\xff" * 30, 0xC000),
+        (b"", 0xA900),
+    ],
+)
+def test_an_identifier_without_a_meaning(data: bytes, code: int) -> None:
+    heard, index = Heard(), FakeIndex(3)
+    (answer,) = served(index, request(data), heard=heard)
+    status = us_of(answer.command, Element.STATUS)
+    assert status in ((0xA900,) if code == 0xA900 else (0xA900, 0xC000))
+    assert 0 < len(elements_of(answer.command)[Element.ERROR_COMMENT]) <= 64
+    assert index.queries == []
+    (event,) = heard.events
+    assert isinstance(event, QueryAnswered)
+    assert (event.status, event.matches) == (status, 0)
+
+
+def test_more_than_the_limit_is_refused_before_any_pending() -> None:
+    assert statuses(served(FakeIndex(3, 3), request(identifier()), max_results=5)) == [0xA700]
+    assert statuses(served(FakeIndex(3, 2), request(identifier()), max_results=5)) == [0xFF00] * 5 + [0]
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def fail() -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(TemporaryError("busy"), 0xA700), (OutOfResources("full"), 0xA700), (PermanentError("damaged"), 0xC000)],
+)
+def test_an_index_that_fails_on_the_way(error: PacsNodeError, code: int) -> None:
+    heard = Heard()
+    answers = served(FakeIndex(2, raising(error)), request(identifier()), heard=heard)
+    assert statuses(answers) == [0xFF00, 0xFF00, code]
+    (event,) = heard.events
+    assert isinstance(event, QueryAnswered)
+    assert (event.matches, event.status) == (2, code)
+
+
+# Cancel
+
+
+def test_a_cancel_that_comes_with_the_request_stops_it_before_the_first_answer() -> None:
+    heard = Heard()
+    answers = served(
+        FakeIndex(100, 100), request(identifier()) + cancel_request(7, context_id=5), heard=heard
+    )
+    assert statuses(answers) == [0xFE00]
+    (event,) = heard.events
+    assert isinstance(event, QueryAnswered)
+    assert event.status == 0xFE00
+
+
+def test_a_cancel_of_something_else_stops_nothing() -> None:
+    answers = served(FakeIndex(3), request(identifier()) + cancel_request(8, context_id=5))
+    assert statuses(answers) == [0xFF00] * 3 + [0x0000]
+
+
+def test_a_cancel_between_two_pages_is_obeyed() -> None:
+    with Talk(CONTEXTS) as talk:
+        index = FakeIndex(10, lambda: talk.peer.sendall(cancel_request(7, context_id=5)), 0, 10, 10)
+        talk.peer.sendall(request(identifier()))
+        received = talk.conversation.receive()
+        assert received is not None
+        scp(index, Heard()).serve(talk.conversation, received)
+        assert index.read < 5
+        answers = talk.sent_by_us()
+    assert statuses(answers) == [0xFF00] * 10 + [0xFE00]
+
+
+def test_a_cancel_during_a_long_walk_without_matches_is_obeyed() -> None:
+    """Pages may be empty; the walk may take long."""
+    with Talk(CONTEXTS) as talk:
+        index = FakeIndex(0, lambda: talk.peer.sendall(cancel_request(7, context_id=5)), *[0] * 50)
+        talk.peer.sendall(request(identifier()))
+        received = talk.conversation.receive()
+        assert received is not None
+        scp(index, Heard()).serve(talk.conversation, received)
+        assert index.read < 50
+        answers = talk.sent_by_us()
+    assert statuses(answers) == [0xFE00]
+
+
+# The association ends on the way
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind"),
+    [
+        (a_abort(0, 0), PeerAborted),
+        (p_data(5, (3, b"garbage")), MessageViolation),
+    ],
+)
+def test_an_association_that_is_over_is_not_answered(sent: bytes, kind: type[AssociationOver]) -> None:
+    """It is no failure of the index: nothing may be sent any more, and nothing is read on."""
+    heard, script = Heard(), Script([request(identifier()) + sent])
+    conversation = conversation_on(script, CONTEXTS)
+    received = conversation.receive()
+    assert received is not None
+    with pytest.raises(kind):
+        scp(FakeIndex(3), heard).serve(conversation, received)
+    assert script.sent == []
+
+
+def test_a_peer_that_goes_away_ends_the_query() -> None:
+    with Talk(CONTEXTS) as talk:
+        index = FakeIndex(5, talk.peer.close, *[5] * 200)
+        talk.peer.sendall(request(identifier()))
+        received = talk.conversation.receive()
+        assert received is not None
+        with pytest.raises(ConnectionLost):
+            scp(index, Heard()).serve(talk.conversation, received)
+        assert index.read < 200
+
+
+def test_a_query_of_a_peer_that_stops_reading_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pacsnode.dimse.association.conversation._WRITE_SECONDS", 0.1)
+    monkeypatch.setattr("pacsnode.dimse.association.conversation._BYTES_PER_SECOND", 1 << 40)
+    before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    with Talk(CONTEXTS) as talk:
+        talk.peer.sendall(request(identifier()))
+        received = talk.conversation.receive()
+        assert received is not None
+        with pytest.raises(AssociationOver, match="nothing taken"):
+            scp(FakeIndex(*[64] * 5000), Heard()).serve(talk.conversation, received)
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before

@@ -1,0 +1,485 @@
+"""C-GET and C-MOVE: statuses, counts and lists by DICOM's rules (PS3.4 C.4.2, C.4.3)."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.filereader import read_dataset
+
+from pacsnode.access.peer import Peer
+from pacsnode.access.policy import Policy
+from pacsnode.archive.retrieve import Retrieve
+from pacsnode.dimse import retrieve_scp as module
+from pacsnode.dimse.association.command import CommandField, CommandSet, Element
+from pacsnode.dimse.association.endings import AssociationOver, MessageViolation, PeerAborted
+from pacsnode.dimse.association.pdu import A_RELEASE_RQ, a_abort
+from pacsnode.dimse.association.requestor import Caller
+from pacsnode.dimse.retrieve_scp import GetSCP, MoveSCP, failed_list
+from pacsnode.errors import PatientConflict, PermanentError, TemporaryError
+from pacsnode.observe import RetrieveEnded
+from tests.factories import (
+    CT,
+    SCP,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    CalledPeer,
+    Heard,
+    Parts,
+    Received,
+    Sample,
+    Script,
+    Talk,
+    accepting,
+    cancel_request,
+    context,
+    conversation_on,
+    echo_request,
+    element,
+    elements_of,
+    message,
+    padded,
+    parsed,
+    read_message,
+    released,
+    request_command,
+    response_message,
+    us_of,
+)
+
+SAMPLES = [Sample(number) for number in range(1, 4)]
+CONTEXTS = (context(1), context(3, CT, roles=SCP), context(5, STUDY_ROOT_GET), context(7, STUDY_ROOT_MOVE))
+IDENTIFIER = element(0x00080052, "CS", b"STUDY ") + element(0x0020000D, "UI", padded(SAMPLES[0].study))
+REMAINING, COMPLETED = Element.NUMBER_OF_REMAINING_SUB_OPERATIONS, Element.NUMBER_OF_COMPLETED_SUB_OPERATIONS
+FAILED, WARNED = Element.NUMBER_OF_FAILED_SUB_OPERATIONS, Element.NUMBER_OF_WARNING_SUB_OPERATIONS
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    with Parts(tmp_path) as parts:
+        for sample in SAMPLES:
+            parts.put(sample)
+        yield parts
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+def get_request(identifier: bytes = IDENTIFIER, message_id: int = 7) -> bytes:
+    return message(
+        5, request_command(CommandField.C_GET, STUDY_ROOT_GET, message_id, has_data_set=True), identifier
+    )
+
+
+def move_request(destination: str = "WS1", identifier: bytes = IDENTIFIER, message_id: int = 7) -> bytes:
+    command = request_command(
+        CommandField.C_MOVE, STUDY_ROOT_MOVE, message_id, has_data_set=True, destination=destination
+    )
+    return message(7, command, identifier)
+
+
+def stored(*statuses: int) -> bytes:
+    """Return the responses of a C-GET SCU to our sub-operations."""
+    return b"".join(
+        response_message(CommandField.C_STORE, number, status, context_id=3)
+        for number, status in enumerate(statuses, 1)
+    )
+
+
+def get_served(parts: Parts, heard: Heard, stream: bytes) -> list[Received]:
+    script = Script([stream + echo_request(99)])
+    conversation = conversation_on(script, CONTEXTS)
+    received = conversation.receive()
+    assert received is not None
+    GetSCP(Retrieve(parts.index, parts.objects), heard).serve(conversation, received)
+    following = conversation.receive()
+    assert following is not None
+    assert following.command.message_id == 99
+    return [found for found in parsed(b"".join(script.sent))]
+
+
+def responses(messages: list[Received], field: int) -> list[Received]:
+    found = [
+        message for message in messages if us_of(message.command, Element.COMMAND_FIELD) == field | 0x8000
+    ]
+    assert all(us_of(answer.command, Element.MESSAGE_ID_BEING_RESPONDED_TO) == 7 for answer in found)
+    return found
+
+
+def counts(answer: Received) -> tuple[int | None, ...]:
+    return tuple(us_of(answer.command, number) for number in (REMAINING, COMPLETED, FAILED, WARNED))
+
+
+def status(answer: Received) -> int | None:
+    return us_of(answer.command, Element.STATUS)
+
+
+def failed_uids(answer: Received) -> list[str]:
+    assert answer.data_set is not None
+    found = read_dataset(BytesIO(answer.data_set), is_implicit_VR=False, is_little_endian=True)
+    value = found.FailedSOPInstanceUIDList
+    return [value] if isinstance(value, str) else list(value)
+
+
+def event_of(heard: Heard) -> RetrieveEnded:
+    (event,) = heard.events
+    assert isinstance(event, RetrieveEnded)
+    return event
+
+
+# The final status, and what goes with it
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code", "numbers", "failed"),
+    [
+        ((0, 0, 0), 0x0000, (None, 3, 0, 0), None),
+        ((0, 0xA700, 0), 0xB000, (None, 2, 1, 0), [1]),
+        ((0, 0xB007, 0), 0xB000, (None, 2, 0, 1), None),
+        ((0xB000, 0xB007, 0x0107), 0xB000, (None, 0, 0, 3), None),
+        ((0xB000, 0xC000, 0xA700), 0xB000, (None, 0, 2, 1), [1, 2]),
+        ((0xA700, 0xC000, 0x0110), 0xA702, (None, 0, 3, 0), [0, 1, 2]),
+    ],
+)
+def test_the_final_status(
+    parts: Parts,
+    heard: Heard,
+    statuses: tuple[int, ...],
+    code: int,
+    numbers: tuple[int | None, ...],
+    failed: list[int] | None,
+) -> None:
+    messages = get_served(parts, heard, get_request() + stored(*statuses))
+    *pending, final = responses(messages, CommandField.C_GET)
+    assert status(final) == code
+    assert counts(final) == numbers, "no Number of Remaining Sub-operations (PS3.4 C.4.3.1.4)"
+    if failed is None:
+        assert final.data_set is None
+    else:
+        assert failed_uids(final) == [SAMPLES[number].uid for number in failed]
+    assert (Element.ERROR_COMMENT in elements_of(final.command)) == (code != 0)
+    for number, answer in enumerate(pending, 1):
+        assert status(answer) == 0xFF00
+        assert None not in counts(answer), "Pending carries all four"
+        assert sum(value or 0 for value in counts(answer)) == 3
+        assert counts(answer)[0] == 3 - number
+        assert answer.data_set is None
+    assert len(pending) == 2, "the last sub-operation is followed by the final response"
+    event = event_of(heard)
+    assert (event.status, event.completed, event.failed, event.warned, event.remaining) == (
+        code, numbers[1], numbers[2], numbers[3], 0,
+    )  # fmt: skip
+    assert (event.level, event.destination_ae_title) == ("STUDY", "")
+    assert event.bytes_sent == sum(len(sample.data_set) for sample in SAMPLES)
+
+
+def test_sub_operations_carry_the_stored_bytes(parts: Parts, heard: Heard) -> None:
+    messages = get_served(parts, heard, get_request() + stored(0, 0, 0))
+    sent = [m for m in messages if us_of(m.command, Element.COMMAND_FIELD) == CommandField.C_STORE]
+    assert [m.data_set for m in sent] == [sample.data_set for sample in SAMPLES]
+    assert {m.context_id for m in sent} == {3}
+
+
+def test_nothing_matched_is_success_with_zeros(parts: Parts, heard: Heard) -> None:
+    nothing = element(0x00080052, "CS", b"STUDY ") + element(0x0020000D, "UI", b"9.9\0")
+    (final,) = get_served(parts, heard, get_request(nothing))
+    assert (status(final), counts(final)) == (0x0000, (None, 0, 0, 0))
+
+
+def test_a_damaged_instance_is_a_failure_and_the_rest_goes_on(parts: Parts, heard: Heard) -> None:
+    (entry, *_) = parts.spool.entries()
+    path = parts.spool._ready.path / entry.name
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    final = responses(get_served(parts, heard, get_request() + stored(0, 0)), CommandField.C_GET)[-1]
+    assert (status(final), counts(final)) == (0xB000, (None, 2, 1, 0))
+    assert failed_uids(final) == [SAMPLES[0].uid]
+    assert "stored" in event_of(heard).comment
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        element(0x00080052, "CS", b"STUDY "),
+        element(0x00080052, "CS", b"STUDY ") + element(0x0020000D, "UI", b""),
+        element(0x00080052, "CS", b"STUDY ") + element(0x0020000D, "UI", b"* "),
+        element(0x0020000D, "UI", b"1.2\0"),
+        b"",
+    ],
+)
+def test_without_its_unique_key_nothing_is_sent(parts: Parts, heard: Heard, identifier: bytes) -> None:
+    """Never everything."""
+    (final,) = get_served(parts, heard, get_request(identifier))
+    assert status(final) == 0xA900
+    assert 0 < len(elements_of(final.command)[Element.ERROR_COMMENT]) <= 64
+    assert event_of(heard).status == 0xA900
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(TemporaryError("x"), 0xA701), (PermanentError("x"), 0xC000), (PatientConflict("x"), 0xA900)],
+)
+def test_an_index_that_does_not_answer(
+    parts: Parts, heard: Heard, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    def failing(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(parts.index, "locate", failing)
+    (final,) = get_served(parts, heard, get_request())
+    assert status(final) == code
+
+
+# Cancel (PS3.4 C.4.3.3.1): the sub-operation that is under way completes
+
+
+def test_a_cancel_before_the_first_sub_operation(parts: Parts, heard: Heard) -> None:
+    (final,) = get_served(parts, heard, get_request() + cancel_request(7, context_id=5))
+    assert (status(final), counts(final)) == (0xFE00, (3, 0, 0, 0))
+    assert event_of(heard).remaining == 3
+
+
+def test_a_cancel_during_a_sub_operation(parts: Parts, heard: Heard) -> None:
+    stream = get_request() + stored(0xA700) + cancel_request(7, context_id=5)
+    with_cancel = get_request() + cancel_request(8, context_id=5) + stored(0xA700)
+    assert stream != with_cancel
+    script = Script([get_request(), cancel_request(7, context_id=5) + stored(0xA700)])
+    conversation = conversation_on(script, CONTEXTS)
+    received = conversation.receive()
+    assert received is not None
+    conversation._reader.has_whole_pdu = lambda: bool(script.sent) and False  # type: ignore[method-assign]
+    GetSCP(Retrieve(parts.index, parts.objects), heard).serve(conversation, received)
+    final = responses(parsed(b"".join(script.sent)), CommandField.C_GET)[-1]
+    assert (status(final), counts(final)) == (0xFE00, (2, 0, 1, 0))
+    assert failed_uids(final) == [SAMPLES[0].uid]
+
+
+# The association ends on the way
+
+
+@pytest.mark.parametrize(
+    ("after", "kind", "completed"),
+    [
+        (a_abort(0, 0), PeerAborted, 0),
+        (stored(0) + a_abort(0, 0), PeerAborted, 1),
+        (stored(0, 0) + echo_request(5), MessageViolation, 2),
+        (stored(0) + A_RELEASE_RQ, MessageViolation, 1),
+    ],
+)
+def test_what_was_sent_before_the_end_is_heard_of(
+    parts: Parts, heard: Heard, after: bytes, kind: type[AssociationOver], completed: int
+) -> None:
+    """Images have left the node: that is told, though no final response was."""
+    script = Script([get_request(), after])
+    conversation = conversation_on(script, CONTEXTS)
+    received = conversation.receive()
+    assert received is not None
+    with pytest.raises(kind):
+        GetSCP(Retrieve(parts.index, parts.objects), heard).serve(conversation, received)
+    event = event_of(heard)
+    assert (event.completed, event.remaining) == (completed, 3 - completed)
+    assert event.status not in (0x0000, 0xFE00)
+    assert event.comment
+    assert event.bytes_sent == sum(len(sample.data_set) for sample in SAMPLES[:completed])
+
+
+# C-MOVE
+
+
+def destination(*statuses: int):
+    def answer(connection: socket.socket) -> str:
+        request = accepting(connection)
+        for status in statuses:
+            command = CommandSet.decode(read_message(connection).command)
+            connection.sendall(
+                response_message(CommandField.C_STORE, command.message_id, status, context_id=1)
+            )
+        released(connection)
+        return request.calling_ae_title
+
+    return answer
+
+
+def mover(parts: Parts, heard: Heard, port: int) -> MoveSCP:
+    policy = Policy([Peer("ws", "WS1", "127.0.0.1", port), Peer("deaf", "DEAF")])
+    return MoveSCP(
+        Retrieve(parts.index, parts.objects), policy, Caller("NODE", dimse_timeout_seconds=10.0), heard
+    )
+
+
+def moved(parts: Parts, heard: Heard, stream: bytes, port: int = 1) -> list[Received]:
+    with Talk(CONTEXTS) as talk:
+        talk.peer.sendall(stream)
+        received = talk.conversation.receive()
+        assert received is not None
+        mover(parts, heard, port).serve(talk.conversation, received)
+        return responses(talk.sent_by_us(), CommandField.C_MOVE)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code", "numbers"),
+    [
+        ((0, 0, 0), 0x0000, (None, 3, 0, 0)),
+        ((0, 0xA700, 0xB000), 0xB000, (None, 1, 1, 1)),
+        ((0xA700, 0xA700, 0xA700), 0xA702, (None, 0, 3, 0)),
+    ],
+)
+def test_a_move_ends_with_its_counts(
+    parts: Parts, heard: Heard, statuses: tuple[int, ...], code: int, numbers: tuple[int | None, ...]
+) -> None:
+    with CalledPeer(destination(*statuses)) as peer:
+        *pending, final = moved(parts, heard, move_request(), peer.port)
+    assert (status(final), counts(final)) == (code, numbers)
+    assert peer.results == ["PACSNODE"], "we call as the title that was called"
+    for answer in pending:
+        assert status(answer) == 0xFF00
+        assert None not in counts(answer)
+    event = event_of(heard)
+    assert (event.destination_ae_title, event.status) == ("WS1", code)
+
+
+@pytest.mark.parametrize("title", ["UNKNOWN", "DEAF", "", "ws1"])
+def test_an_unknown_destination_is_refused_without_calling_anybody(
+    parts: Parts, heard: Heard, title: str
+) -> None:
+    (final,) = moved(parts, heard, move_request(title))
+    assert status(final) == 0xA801
+    assert event_of(heard).status == 0xA801
+
+
+def test_a_destination_that_is_away_fails_all(parts: Parts, heard: Heard) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    final = moved(parts, heard, move_request(), port)[-1]
+    assert (status(final), counts(final)) == (0xA702, (None, 0, 3, 0))
+    assert failed_uids(final) == [sample.uid for sample in SAMPLES]
+    assert "no connection" in event_of(heard).comment
+
+
+def test_a_move_without_its_unique_key(parts: Parts, heard: Heard) -> None:
+    (final,) = moved(parts, heard, move_request(identifier=element(0x00080052, "CS", b"STUDY ")))
+    assert status(final) == 0xA900
+
+
+def test_a_move_that_is_cancelled(parts: Parts, heard: Heard) -> None:
+    with Talk(CONTEXTS) as talk:
+        sent = threading.Event()
+
+        def answer(connection: socket.socket) -> None:
+            accepting(connection)
+            read_message(connection)
+            talk.peer.sendall(cancel_request(7, context_id=7))
+            sent.wait(20)
+            connection.sendall(response_message(CommandField.C_STORE, 1, 0, context_id=1))
+            released(connection)
+
+        with CalledPeer(answer) as peer:
+            talk.peer.sendall(move_request())
+            received = talk.conversation.receive()
+            assert received is not None
+            scp = mover(parts, heard, peer.port)
+            cancelled, conversation = talk.conversation.cancelled, talk.conversation
+
+            def watched(message_id: int) -> bool:
+                found = cancelled(message_id)
+                if found:
+                    sent.set()
+                return found
+
+            conversation.cancelled = watched  # type: ignore[method-assign]
+            scp.serve(conversation, received)
+        final = responses(talk.sent_by_us(), CommandField.C_MOVE)[-1]
+    assert (status(final), counts(final)) == (0xFE00, (2, 1, 0, 0))
+
+
+def test_pending_comes_on_time_though_nothing_is_sent(
+    parts: Parts, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A requestor's time-out runs from one response to the next."""
+    monkeypatch.setattr(module, "_PENDING_SECONDS", 0.05)
+    with Talk(CONTEXTS) as talk:
+
+        def answer(connection: socket.socket) -> None:
+            for _ in range(3):
+                first = read_message(talk.peer)
+                assert (status(first), counts(first)) == (0xFF00, (3, 0, 0, 0))
+            destination(0, 0, 0)(connection)
+
+        with CalledPeer(answer) as peer:
+            talk.peer.sendall(move_request())
+            received = talk.conversation.receive()
+            assert received is not None
+            mover(parts, heard, peer.port).serve(talk.conversation, received)
+        assert peer.results == [None]
+        assert status(responses(talk.sent_by_us(), CommandField.C_MOVE)[-1]) == 0
+
+
+def test_a_move_whose_requestor_aborts_stops_and_is_heard_of(parts: Parts, heard: Heard) -> None:
+    with Talk(CONTEXTS) as talk:
+
+        def answer(connection: socket.socket) -> None:
+            accepting(connection)
+            read_message(connection)
+            connection.sendall(response_message(CommandField.C_STORE, 1, 0, context_id=1))
+            read_message(connection)
+            talk.peer.sendall(a_abort(0, 0))
+            talk.conversation._aborted.wait(20)  # type: ignore[attr-defined]
+            connection.sendall(response_message(CommandField.C_STORE, 2, 0, context_id=1))
+            released(connection)
+
+        aborted = threading.Event()
+        wait = talk.conversation.wait
+
+        def watched(wake_descriptor: int, deadline: float) -> None:
+            try:
+                wait(wake_descriptor, deadline)
+            except PeerAborted:
+                aborted.set()
+                raise
+
+        talk.conversation.wait = watched  # type: ignore[method-assign]
+        talk.conversation._aborted = aborted  # type: ignore[attr-defined]
+        with CalledPeer(answer) as peer:
+            talk.peer.sendall(move_request())
+            received = talk.conversation.receive()
+            assert received is not None
+            with pytest.raises(PeerAborted):
+                mover(parts, heard, peer.port).serve(talk.conversation, received)
+        assert peer.results == [None]
+    event = event_of(heard)
+    assert (event.destination_ae_title, event.completed) == ("WS1", 2)
+    assert 0 <= event.remaining <= 1
+
+
+# The failed list
+
+
+@given(
+    uids=st.lists(st.from_regex(r"1(\.[1-9][0-9]{0,8}){1,6}", fullmatch=True), min_size=1, max_size=5),
+    syntax=st.sampled_from(["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"]),
+)
+def test_pydicom_reads_the_failed_list(uids: list[str], syntax: str) -> None:
+    data = failed_list(uids, syntax)
+    found = read_dataset(
+        BytesIO(data),
+        is_implicit_VR=syntax == "1.2.840.10008.1.2",
+        is_little_endian=syntax != "1.2.840.10008.1.2.2",
+    )
+    value = found.FailedSOPInstanceUIDList
+    assert ([value] if isinstance(value, str) else list(value)) == uids
+
+
+@given(st.integers(1, 64), st.integers(1000, 1400))
+def test_a_long_failed_list_ends_with_a_whole_uid(length: int, count: int) -> None:
+    uid = ("1." * 32)[: length - 1] + "1"
+    data = failed_list([uid] * count, "1.2.840.10008.1.2.1")
+    value = data[8:].rstrip(b"\0").decode()
+    assert len(data) % 2 == 0
+    assert len(data) - 8 == int.from_bytes(data[6:8], "little") <= 65534
+    assert set(value.split("\\")) == {uid}
+    assert len(value.split("\\")) == min(count, 65535 // (length + 1))
