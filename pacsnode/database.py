@@ -16,7 +16,6 @@ it turns an I/O error into SIGBUS.
 import contextlib
 import fcntl
 import os
-import re
 import sqlite3
 import threading
 from collections import deque
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pacsnode.errors import ConfigError, OutOfResources, PacsNodeError, PermanentError, TemporaryError
+from pacsnode.mounts import file_system_of
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -53,34 +53,9 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )  # fmt: skip
 
 
-def file_system_type(mountinfo: str, path: str) -> str:
-    """Return the type of the file system that holds an absolute path, by the text of /proc/self/mountinfo.
-
-    The longest mount point wins, of equal ones the last (it covers the earlier); "" if none fits.
-    """
-    longest, found = -1, ""
-    for line in mountinfo.splitlines():
-        mount, _, source = line.partition(" - ")
-        fields = mount.split()
-        if len(fields) < 5 or not source:
-            continue
-        point = _unescaped(fields[4]).rstrip("/")
-        if (path == point or path.startswith(point + "/")) and len(point) >= longest:
-            longest, found = len(point), source.split()[0]
-    return found
-
-
-def _unescaped(mount_point: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mount_point)
-
-
 def refuse_network_file_system(path: Path) -> None:
     """Raise `ConfigError` if the path lies on a file system that SQLite's WAL does not work on."""
-    try:
-        mountinfo = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
-    except OSError:
-        return
-    found = file_system_type(mountinfo, str(path.parent.resolve() / path.name))
+    found = file_system_of(path.parent)
     if found in NETWORK_FILE_SYSTEMS:
         raise ConfigError(f"{path} lies on {found}, where SQLite is not safe: put it on a local disk")
 
@@ -150,7 +125,8 @@ def connect(
 class Migration:
     """What leads from version - 1 to `version`: statements or a function, all in one transaction.
 
-    A function must not use sqlite-utils methods that open a transaction of their own (insert, transform).
+    A function gets a `sqlite_utils.Database`; it must not use those of its methods that open a transaction of
+    their own (insert, transform).
     """
 
     version: int

@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 
 from pacsnode.errors import ObjectExists, OutOfResources, PermanentError
+from pacsnode.mounts import file_system_of
 
 PROVEN_FILE_SYSTEMS = frozenset({"ext4", "xfs"})  # one fsync of the file also makes its name durable
 
@@ -111,23 +112,6 @@ class DurableFolder:
         """Close the folder; files open in it stay usable."""
         os.close(self.descriptor)
         os.close(self._descriptors)
-
-
-def file_system_of(path: Path) -> str:
-    """Return the type of the file system that holds a path, as /proc/self/mountinfo names it (`ext4`)."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-        return mount_type(mounts.read(), path.resolve())
-
-
-def mount_type(mountinfo: str, path: Path) -> str:
-    """Return the type of the mount that holds an absolute path; of several on one place the last wins."""
-    best, kind = -1, ""
-    for line in mountinfo.splitlines():
-        mounted, _, rest = line.partition(" - ")
-        place = Path(_OCTAL.sub(lambda octal: chr(int(octal[1], 8)), mounted.split(" ")[4]))
-        if len(place.parts) >= best and path.is_relative_to(place):
-            best, kind = len(place.parts), rest.split(" ")[0]
-    return kind
 
 
 def write_all(descriptor: int, chunks: list[bytes]) -> None:

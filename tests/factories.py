@@ -460,6 +460,27 @@ class Script:
         self.is_closed = True
 
 
+class Answering(Script):
+    """A script whose peer answers each C-STORE of ours with its next answer; then it sends the rest."""
+
+    def __init__(self, pieces: Sequence[bytes], answers: Sequence[bytes], rest: bytes = b"") -> None:
+        super().__init__(pieces)
+        self._answers = [*answers, rest]
+        self._answer_if_none_is_due()
+
+    def send(self, parts: list[bytes | memoryview], deadline: float) -> None:
+        super().send(parts, deadline)
+        last = parsed(self.sent[-1])[-1]
+        if us_of(last.command, Element.COMMAND_FIELD) == CommandField.C_STORE:
+            self._pieces += [answer for answer in self._answers[:1] if answer]
+            del self._answers[:1]
+            self._answer_if_none_is_due()
+
+    def _answer_if_none_is_due(self) -> None:
+        if len(self._answers) == 1 and self._answers[0]:
+            self._pieces.append(self._answers.pop())
+
+
 class Talk:
     """A conversation of ours and the raw socket of its peer. A context manager."""
 

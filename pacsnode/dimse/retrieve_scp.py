@@ -206,7 +206,7 @@ def failed_list(uids: list[str], transfer_syntax_uid: str) -> bytes:
     """
     value = "\\".join(uids)
     if len(value) > _MAX_FAILED_LIST_BYTES:
-        value = value[: value.rindex("\\", 0, _MAX_FAILED_LIST_BYTES)]
+        value = value[: value.rindex("\\", 0, _MAX_FAILED_LIST_BYTES + 1)]
     data = value.encode("ascii")
     data += b"\0" * (len(data) & 1)
     if is_implicit_vr(transfer_syntax_uid):

@@ -5,6 +5,7 @@ instance with which it ended is tried once more, then counted as failed, and the
 that cannot be reached, or drops one association after the other, fails what is left.
 """
 
+import logging
 import os
 import threading
 from collections import deque
@@ -20,6 +21,8 @@ from pacsnode.dimse.association.sender import MoveOriginator, Outgoing, Sender
 from pacsnode.dimse.status import StorageStatus
 from pacsnode.errors import NetworkError, PacsNodeError
 from pacsnode.index.base import Located
+
+log = logging.getLogger(__name__)
 
 _UNCOMPRESSED = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 _MAX_ASSOCIATIONS_LOST = 5  # in a row, without an instance delivered between them
@@ -130,6 +133,8 @@ class MoveJob(threading.Thread):
         reason = "not sent"
         try:
             reason = self._send_all()
+        except Exception:  # the named boundary of a retrieve's own thread
+            log.exception("move to %s: unexpected error, what is left fails", self._destination.ae_title)
         finally:
             if not self._is_cancelled.is_set():
                 for located in self._rest:
@@ -183,6 +188,9 @@ class MoveJob(threading.Thread):
             conversation.abort(over)
             if not is_delivered:
                 raise
+        except BaseException:
+            conversation.abort()
+            raise
 
 
 def fitting(rest: Iterable[Located]) -> int:

@@ -23,10 +23,14 @@ What is in a column of version 1 is pinned by a test: a change of the attribute 
 
 import zlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pacsnode.database import Migration
 from pacsnode.dicom.attributes import ATTRIBUTES, UNIQUE_KEY, Attribute, Level, Source
 from pacsnode.dicom.matching import NUMERIC_VRS
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,42 +166,44 @@ _ENTITIES = (
         as_sent TEXT, {_columns(TABLES[Level.IMAGE])})""",
     "CREATE TABLE spooled (token INTEGER PRIMARY KEY, instance INTEGER NOT NULL REFERENCES instance)",
 )
-_DICTIONARIES = (
-    "CREATE TABLE sop_class (id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE transfer_syntax (id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE sender (id INTEGER PRIMARY KEY, ae_title TEXT NOT NULL UNIQUE)",
-    "CREATE TABLE character_set (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-)
+# Small tables of an id and a text that is there once.
+_DICTIONARIES = {
+    "sop_class": "uid",
+    "transfer_syntax": "uid",
+    "sender": "ae_title",
+    "character_set": "name",
+}
+# Name, table, columns, and whether they are unique.
 _INDEXES = (
-    "CREATE INDEX patient_by_patient_id ON patient (patient_id)",
-    "CREATE INDEX patient_by_name ON patient (patient_name_folded)",
-    "CREATE UNIQUE INDEX study_by_uid ON study (study_instance_uid)",
-    "CREATE INDEX study_by_patient ON study (patient)",
-    "CREATE INDEX study_by_date ON study (study_date)",
-    "CREATE INDEX study_by_accession_number ON study (accession_number)",
-    "CREATE UNIQUE INDEX series_by_uid ON series (series_instance_uid, study)",
-    "CREATE INDEX series_by_study ON series (study)",
-    "CREATE INDEX instance_by_uid_hash ON instance (uid_hash)",
-    "CREATE INDEX instance_by_series ON instance (series)",
-    "CREATE INDEX instance_hidden ON instance (id) WHERE NOT is_served",
-    "CREATE UNIQUE INDEX spooled_by_instance ON spooled (instance)",
+    ("patient_by_patient_id", "patient", ("patient_id",), False),
+    ("patient_by_name", "patient", ("patient_name_folded",), False),
+    ("study_by_uid", "study", ("study_instance_uid",), True),
+    ("study_by_patient", "study", ("patient",), False),
+    ("study_by_date", "study", ("study_date",), False),
+    ("study_by_accession_number", "study", ("accession_number",), False),
+    ("series_by_uid", "series", ("series_instance_uid", "study"), True),
+    ("series_by_study", "series", ("study",), False),
+    ("instance_by_uid_hash", "instance", ("uid_hash",), False),
+    ("instance_by_series", "instance", ("series",), False),
+    ("spooled_by_instance", "spooled", ("instance",), True),
 )
+_PARTIAL_INDEX = "CREATE INDEX instance_hidden ON instance (id) WHERE NOT is_served"
 
 
 def _texts(level: Level) -> str:
     return ", ".join(f'{text(a)} AS "{a.column}"' for a in ATTRIBUTES if a.level is level)
 
 
-_VIEWS = (
-    f"""CREATE VIEW patients AS SELECT patient.id, {_texts(Level.PATIENT)} FROM patient
+_VIEWS = {
+    "patients": f"""SELECT patient.id, {_texts(Level.PATIENT)} FROM patient
         WHERE {TABLES[Level.PATIENT].visible}""",
-    f"""CREATE VIEW studies AS SELECT study.id, patient.patient_id, patient.patient_name,
+    "studies": f"""SELECT study.id, patient.patient_id, patient.patient_name,
         datetime(last_received_at_ms / 1000, 'unixepoch') AS last_received, {_texts(Level.STUDY)}
         FROM study JOIN patient ON patient.id = study.patient WHERE {TABLES[Level.STUDY].visible}""",
-    f"""CREATE VIEW study_series AS SELECT series.id, {_texts(Level.SERIES)},
+    "study_series": f"""SELECT series.id, {_texts(Level.SERIES)},
         {uid_text("study_instance_uid")} AS study_instance_uid
         FROM series JOIN study ON study.id = series.study WHERE {TABLES[Level.SERIES].visible}""",
-    f"""CREATE VIEW instances AS SELECT instance.id, {_texts(Level.IMAGE)}, version, is_served,
+    "instances": f"""SELECT instance.id, {_texts(Level.IMAGE)}, version, is_served,
         {uid_text("series_instance_uid")} AS series_instance_uid,
         {uid_text("study_instance_uid")} AS study_instance_uid,
         (SELECT ae_title FROM sender WHERE sender.id = instance.sender) AS sender,
@@ -206,6 +212,20 @@ _VIEWS = (
         printf('%08x', data_set_crc32c & 0xffffffff) AS data_set_crc32c,
         (SELECT token FROM spooled WHERE spooled.instance = instance.id) AS spool_token
         FROM instance JOIN series ON series.id = instance.series JOIN study ON study.id = series.study""",
-)
+}
 
-MIGRATIONS = (Migration(1, _ENTITIES + _DICTIONARIES + _INDEXES + _VIEWS),)
+
+def _create(database: "sqlite_utils.Database") -> None:
+    for statement in _ENTITIES:
+        database.execute(statement)
+    for table, column in _DICTIONARIES.items():
+        database.table(table).create({"id": int, column: str}, pk="id", not_null={column})
+        database.table(table).create_index([column], f"{table}_by_{column}", unique=True)
+    for name, table, columns, unique in _INDEXES:
+        database.table(table).create_index(columns, name, unique=unique)
+    database.execute(_PARTIAL_INDEX)
+    for name, select in _VIEWS.items():
+        database.create_view(name, select)
+
+
+MIGRATIONS = (Migration(1, _create),)

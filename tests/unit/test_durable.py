@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsnode import durable
-from pacsnode.durable import DurableFolder, file_system_of, mount_type, write_all
+from pacsnode.durable import DurableFolder, write_all
 from pacsnode.errors import ObjectExists, OutOfResources, PermanentError
 
 
@@ -139,31 +139,6 @@ def test_a_file_system_that_cannot_serve_is_refused_at_once(
     with pytest.raises(PermanentError, match=says):
         DurableFolder(tmp_path / "ready")
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_the_file_system_of_a_path_is_that_of_its_nearest_mount() -> None:
-    mounts = (
-        "22 1 0:1 / / rw - ext4 /dev/a rw\n"
-        "23 22 0:2 / /data rw,relatime shared:1 - xfs /dev/b rw\n"
-        "24 22 0:3 / /data/deep\\040er rw - btrfs /dev/c rw\n"
-        "25 22 0:4 / /data/größe rw - zfs pool rw\n"
-        "26 22 0:5 / /twice rw - ext4 /dev/d rw\n"
-        "27 22 0:6 / /twice rw - tmpfs none rw\n"
-    )
-    kinds = {
-        "/": "ext4",
-        "/database": "ext4",
-        "/data": "xfs",
-        "/data/deep": "xfs",
-        "/data/deep er/spool": "btrfs",
-        "/data/größe/spool": "zfs",
-        "/twice/a": "tmpfs",
-    }
-    assert {path: mount_type(mounts, Path(path)) for path in kinds} == kinds
-
-
-def test_the_file_system_of_this_place_is_known(tmp_path: Path) -> None:
-    assert file_system_of(tmp_path)
 
 
 @given(chunks=st.lists(st.binary(max_size=20), max_size=30), most=st.integers(1, 50))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pacsnode.archive.retrieve import Retrieve, SubOperations
 from pacsnode.dimse.association.command import CommandField, CommandSet, Element
 from pacsnode.dimse.association.endings import ConnectionLost
+from pacsnode.dimse.association.pdu import a_abort
 from pacsnode.dimse.association.requestor import Caller, Remote
 from pacsnode.dimse.association.sender import MoveOriginator
 from pacsnode.dimse.sub_operations import InstanceSender, MoveJob, fitting, get_sub_operations
@@ -34,6 +35,7 @@ from tests.factories import (
     located,
     parsed,
     read_message,
+    read_to_end,
     released,
     response_message,
 )
@@ -89,9 +91,17 @@ def sender_of(script: Script, retrieve: Retrieve, counts: SubOperations, **optio
 
 @pytest.mark.parametrize(
     ("code", "completed", "failed", "warned"),
-    [(0x0000, 1, 0, 0), (0xB000, 0, 0, 1), (0xB007, 0, 0, 1), (0x0107, 0, 0, 1), (0xA700, 0, 1, 0), (0xC001, 0, 1, 0),
-     (0x0110, 0, 1, 0), (0xFF00, 0, 1, 0)],
-)  # fmt: skip
+    [
+        (0x0000, 1, 0, 0),
+        (0xB000, 0, 0, 1),
+        (0xB007, 0, 0, 1),
+        (0x0107, 0, 0, 1),
+        (0xA700, 0, 1, 0),
+        (0xC001, 0, 1, 0),
+        (0x0110, 0, 1, 0),
+        (0xFF00, 0, 1, 0),
+    ],
+)
 def test_an_answer_is_counted_by_its_status(
     parts: Parts, retrieve: Retrieve, code: int, completed: int, failed: int, warned: int
 ) -> None:
@@ -230,16 +240,23 @@ def test_what_is_proposed_and_who_is_named(parts: Parts, retrieve: Retrieve) -> 
     def answer(connection: socket.socket) -> None:
         request = accepting(connection)
         seen.append([(p.abstract_syntax, p.transfer_syntaxes) for p in request.proposals])
-        command = CommandSet.decode(read_message(connection).command)
-        seen.append(
-            (command.text(Element.MOVE_ORIGINATOR_AE_TITLE), command.us(Element.MOVE_ORIGINATOR_MESSAGE_ID))
-        )
-        seen.append(command.us(Element.PRIORITY))
+        for number in range(1, 6):
+            message = read_message(connection)
+            command = CommandSet.decode(message.command)
+            seen.append(
+                (
+                    command.text(Element.MOVE_ORIGINATOR_AE_TITLE),
+                    command.us(Element.MOVE_ORIGINATOR_MESSAGE_ID),
+                    command.us(Element.PRIORITY),
+                )
+            )
+            connection.sendall(
+                response_message(CommandField.C_STORE, number, 0, context_id=message.context_id)
+            )
+        released(connection)
 
     with CalledPeer(answer) as peer:
-        job = job_for(parts, retrieve, peer.port, replace(CALLER, dimse_timeout_seconds=0.2))
-        job.start()
-        job.close()
+        assert done(job_for(parts, retrieve, peer.port)).completed == 5
     assert seen == [
         [
             (CT, (EXPLICIT,)),
@@ -247,8 +264,7 @@ def test_what_is_proposed_and_who_is_named(parts: Parts, retrieve: Retrieve) -> 
             (CT, (EXPLICIT, IMPLICIT)),
             (MR, (EXPLICIT, IMPLICIT)),
         ],
-        ("CT1", 7),
-        1,
+        *[("CT1", 7, 1)] * 5,
     ]
 
 
@@ -339,16 +355,19 @@ def test_a_cancel_before_the_start_sends_nothing(parts: Parts, retrieve: Retriev
     assert done(job).remaining == 4
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_an_unexpected_error_fails_what_is_left(
-    parts: Parts, retrieve: Retrieve, monkeypatch: pytest.MonkeyPatch
+def test_an_unexpected_error_fails_what_is_left_and_is_logged(
+    parts: Parts, retrieve: Retrieve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def bug(_: Located) -> None:
         raise ValueError("bug")
 
     monkeypatch.setattr(retrieve, "open", bug)
-    with CalledPeer(accepting) as peer:
+    monkeypatch.setattr("pacsnode.dimse.association.conversation._ABORT_SECONDS", 0.1)
+    with CalledPeer(lambda connection: (accepting(connection), read_to_end(connection))[1]) as peer:
         assert done(job_for(parts, retrieve, peer.port)).failed == 4
+    assert peer.results == [a_abort(0, 0)]
+    (record,) = caplog.records
+    assert record.exc_info is not None
 
 
 def test_instances_that_go_while_they_are_sent_fail_alone(
