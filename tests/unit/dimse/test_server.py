@@ -1,0 +1,583 @@
+"""The listening side: who gets a place, when it is free again, how it stops, and what an error touches."""
+
+import errno
+import logging
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import pytest
+
+from pacsnode.access.peer import Peer, Service
+from pacsnode.access.policy import Policy, UnknownPeers
+from pacsnode.dimse import server as module
+from pacsnode.dimse.association.acse import (
+    APPLICATION_CONTEXT_NAME,
+    AssociateRequest,
+    Proposal,
+    Rejection,
+    decode_accept,
+    decode_rejection,
+    encode_request,
+)
+from pacsnode.dimse.association.command import CommandField, Element, response
+from pacsnode.dimse.association.conversation import Conversation, Message, Timeouts
+from pacsnode.dimse.association.pdu import A_RELEASE_RQ, PDUType, a_abort
+from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
+from pacsnode.dimse.verification_scp import VerificationSCP
+from pacsnode.observe import AssociationEnded, AssociationRejected, Event
+from tests.factories import (
+    CT,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+    Sample,
+    echo_request,
+    message,
+    read_message,
+    read_pdu,
+    read_to_end,
+    request_command,
+    store_request,
+    us_of,
+)
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+SYNTAXES = (VERIFICATION, CT, STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET)
+SETTINGS = ServerSettings(
+    ae_title="PACSNODE",
+    ae_title_aliases=("OLDPACS",),
+    host="127.0.0.1",
+    port=0,
+    max_associations=3,
+    max_pdu_bytes=65536,
+    timeouts=Timeouts(acse=10.0, dimse=10.0, network=10.0),
+    check_called_ae=True,
+    private_sop_classes=True,
+)
+
+
+class Events:
+    """An observer that can be waited for."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, event: Event) -> None:
+        with self._changed:
+            self.events.append(event)
+            self._changed.notify_all()
+
+    def wait_for(self, kind: type, count: int = 1) -> list[Event]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._of(kind)) >= count, 20), self.events
+            return self._of(kind)
+
+    def _of(self, kind: type) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class FakeSCP:
+    """Answers Success, after what the test wants to happen; remembers what it was asked."""
+
+    def __init__(self, before: Callable[[Conversation], None] = lambda _: None) -> None:
+        self.before = before
+        self.fields: list[int] = []
+
+    def serve(self, conversation: Conversation, received: Message) -> None:
+        conversation.skip_data_set()
+        self.fields.append(received.command.field)
+        self.before(conversation)
+        conversation.respond(received.context, response(received.command, 0))
+
+
+class Serving:
+    """A running server with fake SCPs."""
+
+    def __init__(self, settings: ServerSettings = SETTINGS, policy: Policy | None = None) -> None:
+        self.events = Events()
+        self.storage, self.query, self.get, self.move = FakeSCP(), FakeSCP(), FakeSCP(), FakeSCP()
+        scps = SCPs(VerificationSCP(self.events), self.storage, self.query, self.get, self.move)
+        self.server = DimseServer(settings, policy or Policy((), UnknownPeers.ALL), scps, self.events)
+        self.is_stopped = False
+
+    def __enter__(self) -> "Serving":
+        self.server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.is_stopped:
+            self.stop(5.0)
+
+    def stop(self, grace_seconds: float) -> None:
+        self.is_stopped = True
+        self.server.stop(grace_seconds)
+
+    @contextmanager
+    def connection(self) -> Iterator[socket.socket]:
+        with socket.create_connection(("127.0.0.1", self.server.port)) as connection:
+            connection.settimeout(20.0)
+            yield connection
+
+    @contextmanager
+    def associated(self, called: str = "PACSNODE", calling: str = "CT1") -> Iterator[socket.socket]:
+        with self.connection() as connection:
+            connection.sendall(associate_request(called, calling))
+            pdu_type, body = read_pdu(connection)
+            assert pdu_type == PDUType.A_ASSOCIATE_AC
+            assert decode_accept(body).decisions
+            yield connection
+
+    def rejected(self, called: str = "PACSNODE", calling: str = "CT1") -> Rejection:
+        with self.connection() as connection:
+            connection.sendall(associate_request(called, calling))
+            pdu_type, body = read_pdu(connection)
+            assert pdu_type == PDUType.A_ASSOCIATE_RJ
+            return decode_rejection(body)
+
+    def is_idle(self) -> bool:
+        return not self.server._current() and self.server._associations == 0
+
+    def wait_until_idle(self) -> None:
+        for thread, _ in self.server._current():
+            thread.join(20)
+        assert self.is_idle()
+
+
+@pytest.fixture(autouse=True)
+def short_endings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pacsnode.dimse.association.conversation._ABORT_SECONDS", 0.2)
+    monkeypatch.setattr("pacsnode.dimse.association.acceptor._REJECTION_SECONDS", 0.2)
+
+
+@pytest.fixture
+def serving() -> Iterator[Serving]:
+    with Serving() as serving:
+        yield serving
+
+
+def associate_request(called: str = "PACSNODE", calling: str = "CT1") -> bytes:
+    proposals = tuple(Proposal(2 * at + 1, syntax, (EXPLICIT,)) for at, syntax in enumerate(SYNTAXES))
+    request = AssociateRequest(called, calling, APPLICATION_CONTEXT_NAME, proposals, 0)
+    return encode_request(request, our_max_pdu_bytes=16384)
+
+
+def echoed(connection: socket.socket, message_id: int = 1) -> None:
+    connection.sendall(echo_request(message_id))
+    answer = read_message(connection)
+    assert us_of(answer.command, Element.STATUS) == 0
+    assert us_of(answer.command, Element.MESSAGE_ID_BEING_RESPONDED_TO) == message_id
+
+
+def release(connection: socket.socket) -> None:
+    connection.sendall(A_RELEASE_RQ)
+    assert read_pdu(connection) == (PDUType.A_RELEASE_RP, bytes(4))
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+# A whole association
+
+
+def test_an_association_is_served_and_heard_of(serving: Serving) -> None:
+    with serving.associated() as connection:
+        for number in range(3):
+            echoed(connection, number)
+        release(connection)
+    (event,) = serving.events.wait_for(AssociationEnded)
+    assert isinstance(event, AssociationEnded)
+    assert event.ending == "released"
+    assert (event.calling_ae_title, event.called_ae_title, event.operations) == ("CT1", "PACSNODE", 3)
+    assert (event.contexts_accepted, event.contexts_rejected) == (5, 0)
+    assert event.peer_address.startswith("127.0.0.1:")
+    assert event.bytes_received > 300
+    assert event.bytes_sent > 200
+    assert event.seconds >= 0
+    serving.wait_until_idle()
+
+
+def test_each_operation_reaches_its_scp(serving: Serving) -> None:
+    with serving.associated() as connection:
+        connection.sendall(store_request(Sample(), 1, context_id=3))
+        read_message(connection)
+        for context_id, field, syntax in (
+            (5, CommandField.C_FIND, STUDY_ROOT_FIND),
+            (7, CommandField.C_MOVE, STUDY_ROOT_MOVE),
+            (9, CommandField.C_GET, STUDY_ROOT_GET),
+        ):
+            connection.sendall(
+                message(context_id, request_command(field, syntax, 2, has_data_set=True), b"identifier")
+            )
+            read_message(connection)
+        release(connection)
+    found = [scp.fields for scp in (serving.storage, serving.query, serving.move, serving.get)]
+    assert found == [
+        [CommandField.C_STORE],
+        [CommandField.C_FIND],
+        [CommandField.C_MOVE],
+        [CommandField.C_GET],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("context_id", "field"),
+    [(1, CommandField.C_STORE), (1, CommandField.C_FIND), (3, CommandField.C_ECHO), (5, CommandField.C_MOVE),
+     (9, CommandField.C_MOVE), (3, CommandField.N_ACTION), (1, CommandField.N_EVENT_REPORT), (1, 0x0777)],
+)  # fmt: skip
+def test_what_a_context_does_not_offer_is_refused_and_the_association_goes_on(
+    serving: Serving, context_id: int, field: int
+) -> None:
+    with serving.associated() as connection:
+        connection.sendall(
+            message(context_id, request_command(field, CT, 4, has_data_set=True), bytes(50_000))
+        )
+        answer = read_message(connection)
+        assert us_of(answer.command, Element.STATUS) == 0x0211
+        assert us_of(answer.command, Element.COMMAND_FIELD) == field | 0x8000
+        echoed(connection)
+        release(connection)
+
+
+# Rejections
+
+
+@pytest.mark.parametrize(
+    ("called", "expected"), [("NOBODY", (1, 1, 7)), ("pacsnode", (1, 1, 7)), (" ", (1, 1, 7))]
+)
+def test_another_called_title_is_rejected(
+    serving: Serving, called: str, expected: tuple[int, int, int]
+) -> None:
+    assert serving.rejected(called) == Rejection(*expected)
+    (event,) = serving.events.wait_for(AssociationRejected)
+    assert isinstance(event, AssociationRejected)
+    assert (event.calling_ae_title, event.called_ae_title) == ("CT1", called.strip())
+    serving.wait_until_idle()
+
+
+@pytest.mark.parametrize("called", ["PACSNODE", "OLDPACS", "PACSNODE\0", " PACSNODE"])
+def test_our_titles_are_accepted(serving: Serving, called: str) -> None:
+    with serving.associated(called) as connection:
+        release(connection)
+
+
+def test_any_called_title_where_it_is_not_checked() -> None:
+    with (
+        Serving(replace(SETTINGS, check_called_ae=False)) as serving,
+        serving.associated("NOBODY") as connection,
+    ):
+        release(connection)
+
+
+def test_a_caller_who_may_nothing_is_rejected_and_the_rule_is_told_to_us_alone() -> None:
+    policy = Policy([Peer("ct", "CT1", allow=frozenset({Service.ECHO}))], UnknownPeers.NONE)
+    with Serving(policy=policy) as serving:
+        assert serving.rejected(calling="UNKNOWN") == Rejection(1, 1, 3)
+        (event,) = serving.events.wait_for(AssociationRejected)
+        assert isinstance(event, AssociationRejected)
+        assert "unknown_peers" in event.reason
+        with serving.connection() as connection:
+            connection.sendall(associate_request())
+            results = [d.result for d in decode_accept(read_pdu(connection)[1]).decisions]
+            assert results == [0, 1, 1, 1, 1], "refused context by context"
+
+
+# Places
+
+
+def test_the_limit_is_told_and_a_place_is_free_again_at_once(serving: Serving) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(serving.associated()) for _ in range(3)]
+        assert serving.rejected() == Rejection(2, 3, 2)
+        release(connections[0])
+        connections[0].close()
+        serving.events.wait_for(AssociationEnded)
+        with associated_soon(serving) as connection:
+            echoed(connection)
+
+
+@contextmanager
+def associated_soon(serving: Serving) -> Iterator[socket.socket]:
+    """Associate as soon as the thread of an association that is over has let go of its place."""
+    for thread, transport in serving.server._current():
+        if transport._socket.fileno() < 0:
+            thread.join(20)
+    with serving.associated() as connection:
+        yield connection
+
+
+@pytest.mark.parametrize("stage", ["connected", "half a request", "requested", "associated", "in a message"])
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_connection_that_closes_at_once_frees_its_place_at_once(
+    serving: Serving, stage: str, end: str
+) -> None:
+    sent = {"half a request": associate_request()[:50], "requested": associate_request()}.get(stage, b"")
+    for _ in range(10):
+        if stage in ("associated", "in a message"):
+            with serving.associated() as connection:
+                connection.sendall(echo_request()[:20] if stage == "in a message" else b"")
+                (reset if end == "reset" else socket.socket.close)(connection)
+        else:
+            with serving.connection() as connection:
+                connection.sendall(sent)
+                (reset if end == "reset" else socket.socket.close)(connection)
+        serving.wait_until_idle()
+    with serving.associated() as connection:
+        release(connection)
+
+
+def test_silent_connections_do_not_take_the_places_of_associations(serving: Serving) -> None:
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(serving.connection())
+        with serving.associated() as connection:
+            echoed(connection)
+            release(connection)
+
+
+def test_too_many_connections_are_turned_away(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_UNASSOCIATED", 2)
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(serving.connection())
+        with serving.connection() as one_more:
+            assert read_to_end(one_more)[:6] == bytes.fromhex("0300 00000004")
+        (event,) = serving.events.wait_for(AssociationRejected)
+        assert isinstance(event, AssociationRejected)
+        assert event.reason == "too many connections"
+    serving.wait_until_idle()
+    with serving.associated() as connection:
+        release(connection)
+
+
+def test_a_silent_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SETTINGS, timeouts=Timeouts(acse=0.1, dimse=10.0, network=10.0))
+    with Serving(settings) as serving, serving.connection() as connection:
+        started = time.monotonic()
+        assert read_to_end(connection) == a_abort(0, 0)
+        assert 0.1 <= time.monotonic() - started < 5
+
+
+def test_an_idle_association_is_aborted_in_time() -> None:
+    settings = replace(SETTINGS, timeouts=Timeouts(acse=10.0, dimse=10.0, network=0.1))
+    with Serving(settings) as serving, serving.associated() as connection:
+        assert read_to_end(connection) == a_abort(0, 0)
+        (event,) = serving.events.wait_for(AssociationEnded)
+        assert isinstance(event, AssociationEnded)
+        assert "time limit" in event.ending
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", a_abort(2, 1)),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", a_abort(2, 1)),
+        (A_RELEASE_RQ, a_abort(2, 2)),
+    ],
+)
+def test_what_speaks_no_dicom_is_aborted_at_once(serving: Serving, sent: bytes, answer: bytes) -> None:
+    with serving.connection() as connection:
+        connection.sendall(sent)
+        assert read_to_end(connection) == answer
+    serving.events.wait_for(AssociationRejected)
+
+
+def test_a_peer_that_breaks_the_protocol_is_aborted_and_the_reason_told(serving: Serving) -> None:
+    with serving.associated() as connection:
+        connection.sendall(echo_request(context_id=77))
+        assert read_to_end(connection) == a_abort(2, 6)
+    (event,) = serving.events.wait_for(AssociationEnded)
+    assert isinstance(event, AssociationEnded)
+    assert "77" in event.ending
+
+
+@pytest.mark.parametrize(
+    ("pdu", "ending"), [(a_abort(0, 0), "aborted"), (b"", "connection closed by the peer")]
+)
+def test_how_a_peer_ended_it_is_told(serving: Serving, pdu: bytes, ending: str) -> None:
+    with serving.associated() as connection:
+        connection.sendall(pdu)
+    (event,) = serving.events.wait_for(AssociationEnded)
+    assert isinstance(event, AssociationEnded)
+    assert event.ending == ending
+
+
+# Errors
+
+
+def test_an_exception_in_an_scp_aborts_its_association_alone(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bug(_: Conversation) -> None:
+        raise ValueError("bug")
+
+    serving.storage.before = bug
+    with serving.associated() as other, serving.associated() as connection:
+        with caplog.at_level(logging.ERROR):
+            connection.sendall(store_request(Sample(), context_id=3))
+            assert read_to_end(connection) == a_abort(0, 0)
+        echoed(other)
+        release(other)
+    events = serving.events.wait_for(AssociationEnded, 2)
+    assert sorted(event.ending for event in events if isinstance(event, AssociationEnded)) == [
+        "released",
+        "unexpected error",
+    ]
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ValueError)
+    serving.wait_until_idle()
+
+
+def test_no_thread_left_turns_away_and_frees_the_place(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def start(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patch.setattr(threading.Thread, "start", start)
+        with serving.connection() as connection:
+            assert read_to_end(connection)[:1] == b"\x03"
+        serving.events.wait_for(AssociationRejected)
+    assert serving.is_idle()
+    with serving.associated() as connection:
+        release(connection)
+
+
+def test_no_descriptor_left_is_no_busy_loop(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """accept fails at once as long as there is none; the connection waits in the backlog."""
+    with Serving() as serving:
+        listener, failures = serving.server._socket, list[float]()
+        assert listener is not None
+        recovered = threading.Event()
+
+        class Exhausted:
+            def __getattr__(self, name: str) -> object:
+                return getattr(listener, name)
+
+            def accept(self) -> object:
+                if not recovered.is_set():
+                    failures.append(time.monotonic())
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+                return listener.accept()
+
+        serving.server._socket = Exhausted()  # type: ignore[assignment]
+        with serving.associated() as connection:  # wakes the accept that still waits on the real one
+            release(connection)
+        never = threading.Event()
+        never.wait(0.5)
+        recovered.set()
+        assert 1 <= len(failures) < 20
+        with serving.associated() as connection:
+            echoed(connection)
+            release(connection)
+
+
+# Stopping
+
+
+def test_stop_ends_idle_associations_and_accepts_no_more(serving: Serving) -> None:
+    port = serving.server.port
+    with serving.associated() as connection:
+        serving.stop(10.0)
+        assert read_to_end(connection) == a_abort(0, 0)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    assert serving.is_idle()
+
+
+def test_stop_lets_an_operation_in_flight_finish(serving: Serving) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Conversation) -> None:
+        begun.set()
+        assert go_on.wait(20)
+
+    serving.storage.before = slow
+    with serving.associated() as connection:
+        connection.sendall(store_request(Sample(), context_id=3))
+        assert begun.wait(20)
+        stopping = threading.Thread(target=serving.stop, args=(20.0,))
+        stopping.start()
+        stopping.join(0.1)
+        assert stopping.is_alive()
+        go_on.set()
+        answer = read_message(connection)
+        assert us_of(answer.command, Element.STATUS) == 0
+        stopping.join(20)
+        assert not stopping.is_alive()
+        assert read_to_end(connection) == a_abort(0, 0)
+
+
+def test_stop_lets_a_data_set_that_is_on_its_way_arrive(serving: Serving) -> None:
+    data = store_request(Sample(words=bytes(100_000)), context_id=3)
+    with serving.associated() as connection:
+        connection.sendall(data[:50_000])
+        stopping = threading.Thread(target=serving.stop, args=(20.0,))
+        stopping.start()
+        stopping.join(0.1)
+        connection.sendall(data[50_000:])
+        assert us_of(read_message(connection).command, Element.STATUS) == 0
+        stopping.join(20)
+    assert serving.storage.fields == [CommandField.C_STORE]
+
+
+def test_stop_cuts_off_what_does_not_end_in_time(serving: Serving) -> None:
+    with serving.associated() as connection:
+        connection.sendall(store_request(Sample(), context_id=3)[:200])
+        started = time.monotonic()
+        serving.stop(0.1)
+        assert 0.1 <= time.monotonic() - started < 5
+        assert read_to_end(connection) == b""
+    assert serving.is_idle()
+
+
+def test_stop_leaves_nothing_behind() -> None:
+    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with Serving() as serving, serving.associated() as connection:
+            release(connection)
+    assert threading.active_count() == threads
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_an_address_that_is_taken(serving: Serving) -> None:
+    other = Serving(replace(SETTINGS, port=serving.server.port))
+    with pytest.raises(OSError, match="in use"):
+        other.server.start()
+
+
+def test_it_listens_on_ipv6(serving: Serving) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    with Serving(replace(SETTINGS, host="::1")) as listening:
+        with socket.create_connection(("::1", listening.server.port)) as connection:
+            connection.settimeout(20.0)
+            connection.sendall(associate_request())
+            assert read_pdu(connection)[0] == PDUType.A_ASSOCIATE_AC
+            release(connection)
+        (event,) = listening.events.wait_for(AssociationEnded)
+        assert isinstance(event, AssociationEnded)
+        assert event.peer_address.startswith("[::1]:")
+
+
+def test_a_request_of_a_caller_with_odd_characters_is_answered(serving: Serving) -> None:
+    """No title of a peer ends in a traceback."""
+    request = associate_request().replace(b"CT1 ", b"C\xc41\n")
+    with serving.connection() as connection:
+        connection.sendall(request)
+        assert read_pdu(connection)[0] == PDUType.A_ASSOCIATE_AC
+        release(connection)
