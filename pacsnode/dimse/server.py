@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _BACKLOG = 512
 _MAX_UNASSOCIATED = 64  # connections that have not become associations, beyond max_associations
 _ABANDON_SECONDS = 5.0
+_AFTER_FAILURE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,8 @@ class DimseServer:
         self._lock = threading.Lock()
         self._connections: dict[threading.Thread, Transport] = {}
         self._associations = 0
-        self._stop_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._is_stopping = False
+        self._stop_descriptor = -1
+        self._stopping = threading.Event()
         self._socket: socket.socket | None = None
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
 
@@ -100,11 +101,12 @@ class DimseServer:
         self._socket = socket.create_server(
             (self._settings.host, self._settings.port), family=family, backlog=_BACKLOG
         )
+        self._stop_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread.start()
 
     def stop(self, grace_seconds: float) -> None:
         """Stop accepting, let operations in flight finish within the grace, then cut off what is left."""
-        self._is_stopping = True
+        self._stopping.set()
         assert self._socket is not None
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
@@ -117,6 +119,8 @@ class DimseServer:
                     transport.cut()
                 thread.join(max(0.0, deadline - time.monotonic()))
             deadline += _ABANDON_SECONDS
+        if not self._current():
+            os.close(self._stop_descriptor)
 
     def _current(self) -> list[tuple[threading.Thread, Transport]]:
         with self._lock:
@@ -124,14 +128,20 @@ class DimseServer:
 
     def _listen(self) -> None:
         assert self._socket is not None
-        while not self._is_stopping:
+        is_failing = False
+        while not self._stopping.is_set():
             try:
                 connection, address = self._socket.accept()
             except OSError as error:
-                if not self._is_stopping:
+                if not is_failing and not self._stopping.is_set():
                     log.warning("a connection could not be accepted: %s", error.strerror)
+                is_failing = True
+                # Without a descriptor or memory to be had, accept fails at once, and the connection stays.
+                self._stopping.wait(_AFTER_FAILURE_SECONDS)
                 continue
-            self._begin(connection, f"{address[0]}:{address[1]}")
+            is_failing = False
+            host = f"[{address[0]}]" if ":" in address[0] else address[0]
+            self._begin(connection, f"{host}:{address[1]}")
 
     def _begin(self, connection: socket.socket, peer_address: str) -> None:
         transport = Transport(connection, stop_descriptor=self._stop_descriptor)
@@ -241,7 +251,7 @@ class DimseServer:
         if isinstance(decision, Refused):
             raise Rejected(acceptor.CALLING_AE_TITLE_NOT_RECOGNIZED, decision.rule, request)
         with self._lock:
-            if self._associations >= self._settings.max_associations or self._is_stopping:
+            if self._associations >= self._settings.max_associations or self._stopping.is_set():
                 raise Rejected(acceptor.LOCAL_LIMIT_EXCEEDED, "dicom.max_associations reached", request)
             self._associations += 1
 

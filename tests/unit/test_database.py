@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from pacsnode import database
-from pacsnode.database import Database, FileLock, Migration
+from pacsnode.database import Database, Migration
+from pacsnode.database.connection import CACHE_KIB
+from pacsnode.database.lock import FileLock
 from pacsnode.errors import ConfigError, OutOfResources, PermanentError, TemporaryError
 
 NUMBERS = (Migration(1, ("CREATE TABLE number (value INTEGER PRIMARY KEY)",)),)
@@ -74,7 +76,7 @@ def test_the_pragmas_hold(numbers: Database) -> None:
         "synchronous": 1,
         "query_only": 1,
         "mmap_size": 0,
-        "cache_size": -database.CACHE_KIB,
+        "cache_size": -CACHE_KIB,
     }
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import Self
 
 import pytest
 
@@ -108,7 +109,7 @@ class Serving:
         self.server = DimseServer(settings, policy or Policy((), UnknownPeers.ALL), scps, self.events)
         self.is_stopped = False
 
-    def __enter__(self) -> "Serving":
+    def __enter__(self) -> Self:
         self.server.start()
         return self
 
@@ -481,6 +482,7 @@ def test_no_descriptor_left_is_no_busy_loop(
         never.wait(0.5)
         recovered.set()
         assert 1 <= len(failures) < 20
+        assert len(caplog.records) == 1
         with serving.associated() as connection:
             echoed(connection)
             release(connection)

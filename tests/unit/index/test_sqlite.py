@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pacsnode.database import _Job
+from pacsnode.database.writer import _Job
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.identifier import Range, ValueList, Wildcard
 from pacsnode.errors import ConfigError, InvalidIdentifier, InvalidUID, PatientConflict, PermanentError
