@@ -7,6 +7,7 @@
     |   +-- InvalidIdentifier      a C-FIND, C-MOVE or C-GET Identifier that has no meaning
     |   +-- UnreadableDataSet      a data set that cannot be understood
     |   +-- DataSetMismatch        a data set that contradicts the command set or its SOP class
+    |   +-- DataSetTooLong         a data set longer than any that is taken
     |   +-- DifferentContent       a known SOP Instance UID with other content, refused by policy
     |   +-- PatientConflict        a Patient ID that belongs to more than one person
     +-- TemporaryError         ours or the surroundings': the same request may succeed later
@@ -53,6 +54,10 @@ class UnreadableDataSet(RequestError):
 
 class DataSetMismatch(RequestError):
     """A data set that contradicts its command set or SOP class."""
+
+
+class DataSetTooLong(RequestError):
+    """A data set longer than any that is taken (`limits.max_dataset`)."""
 
 
 class DifferentContent(RequestError):

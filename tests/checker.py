@@ -74,7 +74,7 @@ class Instance:
         series_instance_uid = uid.rpartition(".")[0]
         draw = hashlib.blake2b(uid.encode(), digest_size=4).digest()
         share = int.from_bytes(draw) / (1 << 32)
-        size = int(_LEAST_BYTES * (_MOST_BYTES / _LEAST_BYTES) ** share**4) // 2 * 2
+        size = int(_LEAST_BYTES * (_MOST_BYTES / _LEAST_BYTES) ** share**6) // 2 * 2
         elements = (
             (0x00080016, b"UI", CT_IMAGE_STORAGE),
             (0x00080018, b"UI", uid),
@@ -266,11 +266,11 @@ class Checker:
         return report
 
     def check_new(self, remote: Remote) -> Report:
-        """Check what was sent or acknowledged since the last check."""
+        """Check what was sent since the last check, and what was in flight then."""
         new = sorted(self._ledger.sent - self._checked)
         report = Report(acknowledged=sum(uid in self._ledger.acknowledged for uid in new))
         self._check_studies(remote, new, report)
-        self._checked.update(uid for uid in new if uid in self._ledger.acknowledged)
+        self._checked.update(set(new).difference(item.sop_instance_uid for item in self._ledger.in_flight))
         return report
 
     def _check_studies(self, remote: Remote, uids: Sequence[str], report: Report) -> int:

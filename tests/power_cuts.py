@@ -10,7 +10,7 @@ from tests.served import PROGRAM, ServedNode
 
 _LOAD_SECONDS = (0.3, 2.0)
 _KILLED_FIRST = 5  # every so many cuts follow a killed process: what it left in the page cache is gone too
-_WHOLE_CHECKS = 25  # cuts between two checks of everything
+_WHOLE_CHECKS = 100  # cuts between two checks of everything
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ def cut_repeatedly(
     *,
     is_enough: Callable[[Cuts], bool],
     program: Sequence[str] = PROGRAM,
-    mebibytes: int = 1024,
+    mebibytes: int = 4096,
 ) -> Cuts:
     """Cut the power until it is enough or something is wrong; return what was found at the last check."""
     ledger = Ledger()

@@ -21,6 +21,7 @@ from pacsnode.dicom.part10 import file_meta
 from pacsnode.errors import (
     DamagedObject,
     DataSetMismatch,
+    DataSetTooLong,
     DifferentContent,
     ObjectNotFound,
     OutOfResources,
@@ -90,7 +91,9 @@ class Store:
         """Start to receive a data set. Never raises: what goes wrong is raised by `finish`."""
         return Receiving(self, self._spool, request, self._max_data_set_bytes)
 
-    def keep(self, incoming: Incoming, request: StoreRequest, header: Header, data_set: DataSetFacts) -> Outcome:
+    def keep(
+        self, incoming: Incoming, request: StoreRequest, header: Header, data_set: DataSetFacts
+    ) -> Outcome:
         """Make a complete file durable and index it; raises `RequestError`, `TemporaryError`."""
         entry = incoming.publish()
         try:
@@ -223,7 +226,9 @@ class Receiving:
         if self._incoming is None:
             return
         if self.data_set_length > self._max_data_set_bytes:
-            self._fail(OutOfResources(f"data set of more than {self._max_data_set_bytes} bytes (limits.max_dataset)"))
+            self._fail(
+                DataSetTooLong(f"data set of more than {self._max_data_set_bytes} bytes (limits.max_dataset)")
+            )
             return
         if self._head_bytes < _HEAD_BYTES:
             self._head.append(chunk)
@@ -260,7 +265,9 @@ class Receiving:
             except Incomplete as incomplete:
                 if incomplete.needed_bytes > HEADER_LIMIT_BYTES:
                     raise UnreadableDataSet("the header is longer than 8 MiB") from None
-                size = min(max(2 * len(head), incomplete.needed_bytes), HEADER_LIMIT_BYTES, self.data_set_length)
+                size = min(
+                    max(2 * len(head), incomplete.needed_bytes), HEADER_LIMIT_BYTES, self.data_set_length
+                )
                 head = incoming.read(size, self._meta_length)
 
     def abandon(self) -> None:
@@ -279,6 +286,7 @@ def _compare_with_command(header: Header, request: StoreRequest) -> None:
         )
     if header.sop_class_uid != request.sop_class_uid:
         raise DataSetMismatch(
-            f"instance {request.sop_instance_uid}: SOP class {header.sop_class_uid} announced as {request.sop_class_uid}",
+            f"instance {request.sop_instance_uid}: SOP class {header.sop_class_uid} "
+            f"announced as {request.sop_class_uid}",
             offending=(_AFFECTED_SOP_CLASS_UID,),
         )

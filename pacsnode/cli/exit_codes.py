@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
     CONFIGURATION = 78
 
 
-class CommandFailed(PacsNodeError):  # noqa: N818 - what it did, as the others of `errors`
+class CommandFailed(PacsNodeError):
     """A command that did not do what it was asked to, and the exit code that says so."""
 
     def __init__(self, message: str, code: ExitCode) -> None:

@@ -53,7 +53,11 @@ class Attribute:
         for at, char in enumerate(self.keyword):
             before = self.keyword[at - 1] if at else ""
             after = self.keyword[at + 1] if at + 1 < len(self.keyword) else ""
-            if char.isupper() and at and (before.islower() or (before.isupper() and after.islower() and after != "s")):
+            if (
+                char.isupper()
+                and at
+                and (before.islower() or (before.isupper() and after.islower() and after != "s"))
+            ):
                 name += "_"
             name += char.lower()
         return name

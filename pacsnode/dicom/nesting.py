@@ -31,7 +31,7 @@ MAX_ELEMENTS = 100_000  # before the last wanted one; keeps the time of a hostil
 _LEVEL_BYTES = 16  # the headers of a sequence and of its item, implicit
 
 
-class Incomplete(Exception):  # noqa: N818 - not an error: the caller reads on
+class Incomplete(Exception):
     """The data end before the scan could: `needed_bytes` of the data set are needed at least, or all."""
 
     def __init__(self, needed_bytes: int) -> None:

@@ -12,7 +12,7 @@ from pacsnode.access.policy import Policy, UnknownPeers
 from pacsnode.dicom.uid import validated
 from pacsnode.dimse.association.command import Element, response
 from pacsnode.dimse.association.conversation import Conversation, Message, Timeouts
-from pacsnode.dimse.scu import write_instance
+from pacsnode.dimse.scu.instance_file import write_instance
 from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
 from pacsnode.dimse.status import GeneralStatus, StorageStatus
 from pacsnode.dimse.verification_scp import VerificationSCP

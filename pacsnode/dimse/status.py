@@ -7,6 +7,7 @@ from enum import IntEnum
 
 from pacsnode.errors import (
     DataSetMismatch,
+    DataSetTooLong,
     DifferentContent,
     InvalidIdentifier,
     InvalidUID,
@@ -82,6 +83,7 @@ _STORAGE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
         "data set does not match the command or lacks UIDs",
     ),
     (InvalidUID, StorageStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "the data set has a UID that is no UID"),
+    (DataSetTooLong, StorageStatus.OUT_OF_RESOURCES, "the data set is longer than this node takes"),
     (DifferentContent, StorageStatus.DIFFERENT_CONTENT, "UID is stored already with other content"),
     (UnreadableDataSet, StorageStatus.CANNOT_UNDERSTAND, "the data set cannot be understood"),
     (RequestError, StorageStatus.CANNOT_UNDERSTAND, "the data set cannot be understood"),

@@ -17,6 +17,6 @@ def test_d1_power_cut(file_system: str, effort: Effort, summary: Callable[[str],
     def is_enough(cuts: Cuts) -> bool:
         return cuts.number >= least_cuts and len(cuts.ledger.acknowledged) >= least_acknowledged
 
-    cuts = cut_repeatedly(file_system, is_enough=is_enough, mebibytes=effort.of(1024, 16_384))
+    cuts = cut_repeatedly(file_system, is_enough=is_enough, mebibytes=effort.of(4_096, 32_768))
     summary(f"D1 {file_system}: {cuts.number} cuts, {cuts.report.figures()}{set_aside(cuts.report)}")
     cuts.report.require_clean()

@@ -27,7 +27,7 @@ LOCAL_LIMIT_EXCEEDED = Rejection(2, 3, 2)
 _REJECTION_SECONDS = 1.0
 
 
-class Rejected(Exception):  # noqa: N818 - an outcome, no error of the node
+class Rejected(Exception):
     """The association was refused; an ordinary outcome, no error of the node."""
 
     def __init__(self, rejection: Rejection, why: str, request: AssociateRequest) -> None:

@@ -283,7 +283,9 @@ class Conversation:
             parts += self.framed(context.context_id, command, data_set)
         self._send([b"".join(parts)])
 
-    def framed(self, context_id: int, command: bytes, data_set: bytes | None = None) -> list[bytes | memoryview]:
+    def framed(
+        self, context_id: int, command: bytes, data_set: bytes | None = None
+    ) -> list[bytes | memoryview]:
         """Return the P-DATA-TF PDUs of a message, one PDV each, none longer than the peer takes."""
         parts: list[bytes | memoryview] = []
         for data, kind in ((command, IS_COMMAND), (data_set, 0)):
@@ -342,7 +344,9 @@ class Conversation:
             else:
                 self.skip_data_set()
 
-    def context_for(self, abstract_syntax: str, transfer_syntax: str, *, as_requestor: bool) -> Context | None:
+    def context_for(
+        self, abstract_syntax: str, transfer_syntax: str, *, as_requestor: bool
+    ) -> Context | None:
         """Return the context to send an instance in, with our role as SCU."""
         for context in self.contexts.values():
             if context.abstract_syntax == abstract_syntax and context.transfer_syntax == transfer_syntax:
@@ -383,10 +387,9 @@ def abort_connection(transport: Transport, over: AssociationOver | None) -> None
     if isinstance(over, (PeerAborted, ConnectionLost)):
         transport.close()
         return
+    pdu = a_abort(_SOURCE_USER, 0)
     if isinstance(over, ProtocolViolation):
         pdu = a_abort(_SOURCE_PROVIDER, over.reason)
-    else:
-        pdu = a_abort(_SOURCE_USER, 0)
     try:
         transport.send([pdu], time.monotonic() + _ABORT_SECONDS)
     except AssociationOver:
@@ -395,7 +398,9 @@ def abort_connection(transport: Transport, over: AssociationOver | None) -> None
     transport.finish(_ABORT_SECONDS)
 
 
-def sub_operation_counts(remaining: int | None, completed: int, failed: int, warned: int) -> tuple[tuple[Element, int], ...]:
+def sub_operation_counts(
+    remaining: int | None, completed: int, failed: int, warned: int
+) -> tuple[tuple[Element, int], ...]:
     """Return the counts of a C-GET or C-MOVE response, without Remaining where the status forbids it."""
     counts = (
         (Element.NUMBER_OF_COMPLETED_SUB_OPERATIONS, completed),

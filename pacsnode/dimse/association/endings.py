@@ -16,7 +16,7 @@ class AbortReason(IntEnum):
     INVALID_PDU_PARAMETER_VALUE = 6
 
 
-class AssociationOver(NetworkError):  # noqa: N818 - the Standard's words
+class AssociationOver(NetworkError):
     """The association cannot go on. The message is what the log line says."""
 
 

@@ -50,7 +50,7 @@ class RetrieveProgress:
     comment: str = ""
 
 
-class RemoteFailure(PacsNodeError):  # noqa: N818
+class RemoteFailure(PacsNodeError):
     def __init__(self, status: int, comment: str) -> None:
         super().__init__(f"status {status:#06x}: {comment}")
         self.status = status

@@ -76,12 +76,12 @@ class Events:
             self.events.append(event)
             self._changed.notify_all()
 
-    def wait_for(self, kind: type, count: int = 1) -> list[Event]:
+    def wait_for(self, kind: type | tuple[type, ...], count: int = 1) -> list[Event]:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self._of(kind)) >= count, 20), self.events
             return self._of(kind)
 
-    def _of(self, kind: type) -> list[Event]:
+    def _of(self, kind: type | tuple[type, ...]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
 
 
@@ -146,10 +146,19 @@ class Serving:
     def is_idle(self) -> bool:
         return not self.server._current() and self.server._associations == 0
 
+    def wait_for_place(self) -> None:
+        """Wait until the thread of an association that is over has let go of its place."""
+        deadline, never = time.monotonic() + 20, threading.Event()
+        while self.server._associations >= SETTINGS.max_associations:
+            assert time.monotonic() < deadline
+            never.wait(0.005)
+
     def wait_until_idle(self) -> None:
-        for thread, _ in self.server._current():
-            thread.join(20)
-        assert self.is_idle()
+        """Wait until each connection that was accepted has let go of its place."""
+        deadline, never = time.monotonic() + 20, threading.Event()
+        while not self.is_idle():
+            assert time.monotonic() < deadline
+            never.wait(0.005)
 
 
 @pytest.fixture(autouse=True)
@@ -302,18 +311,9 @@ def test_the_limit_is_told_and_a_place_is_free_again_at_once(serving: Serving) -
         release(connections[0])
         connections[0].close()
         serving.events.wait_for(AssociationEnded)
-        with associated_soon(serving) as connection:
+        serving.wait_for_place()
+        with serving.associated() as connection:
             echoed(connection)
-
-
-@contextmanager
-def associated_soon(serving: Serving) -> Iterator[socket.socket]:
-    """Associate as soon as the thread of an association that is over has let go of its place."""
-    for thread, transport in serving.server._current():
-        if transport._socket.fileno() < 0:
-            thread.join(20)
-    with serving.associated() as connection:
-        yield connection
 
 
 @pytest.mark.parametrize("stage", ["connected", "half a request", "requested", "associated", "in a message"])
@@ -322,7 +322,7 @@ def test_a_connection_that_closes_at_once_frees_its_place_at_once(
     serving: Serving, stage: str, end: str
 ) -> None:
     sent = {"half a request": associate_request()[:50], "requested": associate_request()}.get(stage, b"")
-    for _ in range(10):
+    for number in range(1, 6):
         if stage in ("associated", "in a message"):
             with serving.associated() as connection:
                 connection.sendall(echo_request()[:20] if stage == "in a message" else b"")
@@ -331,6 +331,7 @@ def test_a_connection_that_closes_at_once_frees_its_place_at_once(
             with serving.connection() as connection:
                 connection.sendall(sent)
                 (reset if end == "reset" else socket.socket.close)(connection)
+        serving.events.wait_for((AssociationRejected, AssociationEnded), number)
         serving.wait_until_idle()
     with serving.associated() as connection:
         release(connection)
