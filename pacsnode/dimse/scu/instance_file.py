@@ -11,7 +11,10 @@ from pacsnode.dimse.association.conversation import Context, Conversation
 def write_instance(
     conversation: Conversation, context: Context, uid: str, calling: str, called: str, folder: Path
 ) -> Path:
-    """Write the current message's data set as `<uid>.dcm`; raises `OSError` and leaves nothing then."""
+    """Write the current message's data set as `<uid>.dcm`; raises `OSError` and leaves nothing then.
+
+    A disk that fails on the way does not end the reading: the next message begins behind the data set.
+    """
     meta = file_meta(
         sop_class_uid=context.abstract_syntax,
         sop_instance_uid=uid,
@@ -19,17 +22,25 @@ def write_instance(
         calling_ae_title=calling,
         called_ae_title=called,
     )
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:
+    failures = list[OSError]()
+    file = tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False)  # noqa: SIM115 - closed below, renamed then
+
+    def consume(piece: bytes) -> None:
         try:
-            file.write(meta)
-            conversation.read_data_set(lambda piece: _written(file.write(piece)))
-        except BaseException:
-            os.unlink(file.name)
-            raise
+            if not failures:
+                file.write(piece)
+        except OSError as error:
+            failures.append(error)
+
     path = folder / f"{uid}.dcm"
-    os.replace(file.name, path)
+    try:
+        with file:
+            file.write(meta)
+            conversation.read_data_set(consume)
+        for failure in failures:
+            raise failure
+        os.replace(file.name, path)
+    except BaseException:
+        os.unlink(file.name)
+        raise
     return path
-
-
-def _written(_: int) -> None:
-    return None

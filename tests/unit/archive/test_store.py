@@ -22,6 +22,7 @@ from pacsnode.dicom.uid import (
 )
 from pacsnode.errors import (
     DataSetMismatch,
+    DataSetTooLong,
     DifferentContent,
     InvalidUID,
     OutOfResources,
@@ -362,7 +363,7 @@ def test_a_data_set_over_the_limit_is_given_up(parts: Parts) -> None:
     assert not receiving.is_over_limit
     receiving.write(b"\0")
     assert receiving.is_over_limit
-    with pytest.raises(OutOfResources, match="max_dataset"):
+    with pytest.raises(DataSetTooLong, match="max_dataset"):
         receiving.finish()
     assert parts.spool.entries() == []
 

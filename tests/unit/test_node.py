@@ -1,0 +1,216 @@
+"""The composition root: a configuration becomes a node that stores, answers, sends and starts again."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydicom.config
+import pytest
+from pydicom import Dataset
+
+from pacsnode.config.model import Config
+from pacsnode.dimse import scu
+from pacsnode.dimse.receiver import receiver
+from pacsnode.dimse.scu import Caller, Remote
+from pacsnode.errors import OutOfResources, PermanentError
+from pacsnode.node import Node, open_archive
+from pacsnode.observe import AssociationEnded, InstanceStored, QueryAnswered, RetrieveEnded, Verified
+from tests.factories import Heard, Sample
+
+CALLER = Caller("CT1", acse_timeout_seconds=10.0, dimse_timeout_seconds=20.0)
+SAMPLES = [Sample(number) for number in range(1, 4)]
+
+
+@pytest.fixture(autouse=True)
+def settings_of_libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A node silences pydicom and pynetdicom for its process; other tests want them as they were."""
+    settings = pydicom.config.settings
+    monkeypatch.setattr(settings, "_reading_validation_mode", settings._reading_validation_mode)
+    monkeypatch.setattr("pacsnode.dimse.association.conversation._ABORT_SECONDS", 0.2)
+    loggers = [logging.getLogger(name) for name in ("pydicom", "pynetdicom")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+def config_of(folder: Path, **sections: object) -> Config:
+    return Config.model_validate(
+        {
+            "node": {"data_dir": str(folder)},
+            "dicom": {"port": 0, **sections.pop("dicom", {})},  # type: ignore[dict-item]
+            "access": {"unknown_peers": "all"},
+            "spool": {"min_free": 0},
+            **sections,
+        }
+    )
+
+
+def remote(node: Node) -> Remote:
+    return Remote(node.ae_title, "127.0.0.1", node.port)
+
+
+def files(folder: Path) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{sample.number}.dcm" for sample in SAMPLES]
+    for path, sample in zip(paths, SAMPLES, strict=True):
+        path.write_bytes(sample.file)
+    return paths
+
+
+def study() -> Dataset:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "STUDY"
+    identifier.StudyInstanceUID = SAMPLES[0].study
+    return identifier
+
+
+def within(seconds: float, condition) -> None:
+    deadline, never = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline
+        never.wait(0.01)
+
+
+def test_a_node_stores_finds_and_sends_back(tmp_path: Path) -> None:
+    heard = Heard()
+    with receiver(tmp_path / "ws", "WS1") as destination:
+        peers = [{"name": "ws", "ae_title": "WS1", "host": "127.0.0.1", "port": destination.port}]
+        with Node(config_of(tmp_path / "data", peers=peers), observers=(heard,)) as node:
+            assert scu.echo(CALLER, remote(node)) > 0
+            assert [r.status for r in scu.send(CALLER, remote(node), files(tmp_path / "sent"))] == [0, 0, 0]
+            (match,) = scu.find(CALLER, remote(node), study(), patient_root=False)
+            assert match.StudyInstanceUID == SAMPLES[0].study
+            (tmp_path / "got").mkdir()
+            final = list(scu.get(CALLER, remote(node), study(), patient_root=False, folder=tmp_path / "got"))[
+                -1
+            ]
+            assert (final.status, final.completed) == (0, 3)
+            moved = list(scu.move(CALLER, remote(node), study(), patient_root=False, destination="WS1"))[-1]
+            assert (moved.status, moved.completed) == (0, 3)
+            within(20, lambda: not node.spool.entries())
+            for located in (place for page in node.index.everything() for place in page):
+                assert b"".join(node.archive.read(located))[:132] == bytes(128) + b"DICM"
+    for folder in (tmp_path / "got", tmp_path / "ws"):
+        assert sorted(p.name for p in folder.iterdir()) == sorted(f"{sample.uid}.dcm" for sample in SAMPLES)
+        for sample in SAMPLES:
+            assert (folder / f"{sample.uid}.dcm").read_bytes().endswith(sample.data_set)
+    for sample in SAMPLES:
+        stored = tmp_path / "data/archive" / sample.study / sample.series / f"{sample.uid}.dcm"
+        assert stored.read_bytes() == sample.file
+    counts = {kind: len(heard.of(kind)) for kind in (Verified, InstanceStored, QueryAnswered, RetrieveEnded)}
+    assert counts == {Verified: 1, InstanceStored: 3, QueryAnswered: 2, RetrieveEnded: 2}
+    assert len(heard.of(AssociationEnded)) == 6
+
+
+def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
+    for round_ in range(2):
+        with Node(config_of(tmp_path / "data")) as node:
+            if not round_:
+                list(scu.send(CALLER, remote(node), files(tmp_path / "sent")))
+            (match,) = scu.find(CALLER, remote(node), study(), patient_root=False)
+            assert match.StudyInstanceUID == SAMPLES[0].study
+
+
+def test_entries_that_a_crash_left_are_indexed_at_the_start(tmp_path: Path) -> None:
+    config = config_of(tmp_path / "data")
+    with open_archive(config) as archive:
+        incoming = archive.spool.begin()
+        incoming.write(SAMPLES[0].file)
+        incoming.publish()
+        incoming.close()
+    with Node(config) as node:
+        (match,) = scu.find(CALLER, remote(node), study(), patient_root=False)
+        assert match.StudyInstanceUID == SAMPLES[0].study
+
+
+def test_a_torn_entry_is_reported_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = config_of(tmp_path / "data")
+    with open_archive(config) as archive:
+        incoming = archive.spool.begin()
+        incoming.write(b"torn")
+        incoming.publish()
+        incoming.close()
+    with Node(config), caplog.at_level(logging.ERROR):
+        pass
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert "damaged" in errors[0]
+
+
+def test_an_archive_in_memory(tmp_path: Path) -> None:
+    with Node(config_of(tmp_path / "data", storage={"url": "memory:"})) as node:
+        list(scu.send(CALLER, remote(node), files(tmp_path / "sent")))
+        within(20, lambda: not node.spool.entries())
+        (tmp_path / "got").mkdir()
+        list(scu.get(CALLER, remote(node), study(), patient_root=False, folder=tmp_path / "got"))
+        assert len(list((tmp_path / "got").iterdir())) == 3
+
+
+def state() -> tuple[int, int]:
+    return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+
+def test_a_data_folder_has_one_node(tmp_path: Path) -> None:
+    config = config_of(tmp_path / "data")
+    with Node(config):
+        before = state()
+        with pytest.raises(OutOfResources, match="used by another"):
+            Node(config).start()
+        assert state() == before
+    with Node(config):
+        pass
+
+
+def test_one_may_look_into_the_archive_of_a_running_node(tmp_path: Path) -> None:
+    config = config_of(tmp_path / "data")
+    with Node(config) as node:
+        list(scu.send(CALLER, remote(node), files(tmp_path / "sent")))
+        with open_archive(config) as archive:
+            assert archive.index.statistics().instances == 3
+
+
+def test_a_node_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
+    with Node(config_of(tmp_path / "warm")):
+        pass  # what a process opens once
+    before = state()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            Node(config_of(tmp_path / "data", dicom={"port": port})).start()
+    assert state() == before
+    index = tmp_path / "data/index/index-1.db"
+    damaged = bytearray(index.read_bytes())
+    damaged[:16] = b"no database here"
+    index.write_bytes(damaged)
+    for leftover in index.parent.glob("*-wal"):
+        leftover.unlink()
+    with pytest.raises(PermanentError, match="damaged"):
+        Node(config_of(tmp_path / "data")).start()
+    assert state() == before
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(PermanentError):
+        Node(config_of(tmp_path / "other", storage={"url": f"file://{tmp_path}/file"})).start()
+    assert state() == before
+
+
+def test_a_stopped_node_leaves_nothing(tmp_path: Path) -> None:
+    with Node(config_of(tmp_path / "warm")):
+        pass
+    before = state()
+    with Node(config_of(tmp_path / "data")) as node:
+        list(scu.send(CALLER, remote(node), files(tmp_path / "sent")))
+    assert state() == before
+
+
+def test_folders_are_the_owners(tmp_path: Path) -> None:
+    with Node(config_of(tmp_path / "data")) as node:
+        list(scu.send(CALLER, remote(node), files(tmp_path / "sent")))
+        for path in (tmp_path / "data").rglob("*"):
+            if path.is_dir() and path.name not in ("spool",):
+                assert path.stat().st_mode & 0o077 == 0, path
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
