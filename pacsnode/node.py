@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,10 +57,14 @@ class Archive:
 
     def __init__(self, config: Config) -> None:
         """Open what there is, creating what is not; raises `PacsNodeError`."""
-        self.spool = Spool(config.spool.path, min_free_bytes=config.spool.min_free, now_ms=_now_ms)
-        self.storage = _storage(config)
-        config.index.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.index = SqliteIndex(config.index.path / _INDEX_FILE)
+        with ExitStack() as opened:
+            self.spool = Spool(config.spool.path, min_free_bytes=config.spool.min_free, now_ms=_now_ms)
+            opened.callback(self.spool.close)
+            self.storage = _storage(config)
+            opened.callback(self.storage.close)
+            config.index.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.index = SqliteIndex(config.index.path / _INDEX_FILE)
+            opened.pop_all()
         self.objects = Objects(self.spool, self.storage)
 
     def read(self, located: Located) -> Iterator[bytes]:
@@ -120,12 +125,22 @@ class Node:
         return self._server.port
 
     def start(self) -> None:
-        """Lock the data folder, recover, listen; raises `PacsNodeError`, or `OSError` (address taken)."""
+        """Lock the data folder, recover, listen; raises `PacsNodeError`, or `OSError` (address taken).
+
+        One that cannot start has let go of everything.
+        """
         _silence_libraries()
+        self._config.node.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with ExitStack() as opened:
+            self._data_dir_lock = _locked(self._config.node.data_dir)
+            opened.callback(os.close, self._data_dir_lock)
+            self.archive = Archive(self._config)
+            opened.callback(self.archive.close)
+            self._start_serving()
+            opened.pop_all()
+
+    def _start_serving(self) -> None:
         config = self._config
-        config.node.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._data_dir_lock = _locked(config.node.data_dir)
-        self.archive = Archive(config)
         self.index, self.storage, self.spool = self.archive.index, self.archive.storage, self.archive.spool
         self._jobs = Loop("filing", self._filing_step)
         self._is_stopping = threading.Event()

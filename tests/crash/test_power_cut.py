@@ -13,7 +13,7 @@ from tests.faults import Disk, Injection, disk, require_strace
 from tests.power_cuts import Cuts, cut_repeatedly
 from tests.served import ServedNode
 
-_CUTS = 3
+_CUTS = 2
 
 
 def test_cuts_under_load_lose_nothing() -> None:

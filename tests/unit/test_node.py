@@ -211,6 +211,6 @@ def test_folders_are_the_owners(tmp_path: Path) -> None:
     with Node(config_of(tmp_path / "data")) as node:
         list(scu.send(CALLER, remote(node), files(tmp_path / "sent")))
         for path in (tmp_path / "data").rglob("*"):
-            if path.is_dir() and path.name not in ("spool",):
+            if path.is_dir() and path.name != "spool":
                 assert path.stat().st_mode & 0o077 == 0, path
     assert (tmp_path / "data").stat().st_mode & 0o077 == 0

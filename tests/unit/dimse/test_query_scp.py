@@ -25,9 +25,8 @@ from pacsnode.dimse.query_scp import QuerySCP
 from pacsnode.errors import OutOfResources, PacsNodeError, PermanentError, TemporaryError
 from pacsnode.index.base import Row
 from pacsnode.observe import QueryAnswered
-from tests.factories import (
+from tests.dimse_peers import (
     STUDY_ROOT_FIND,
-    Heard,
     Received,
     Script,
     Talk,
@@ -35,7 +34,6 @@ from tests.factories import (
     context,
     conversation_on,
     echo_request,
-    element,
     elements_of,
     message,
     p_data,
@@ -43,6 +41,7 @@ from tests.factories import (
     request_command,
     us_of,
 )
+from tests.factories import Heard, element
 
 CONTEXTS = (context(1), context(5, STUDY_ROOT_FIND))
 

@@ -22,27 +22,21 @@ from pacsnode.dimse.association.requestor import Caller
 from pacsnode.dimse.retrieve_scp import GetSCP, MoveSCP, failed_list
 from pacsnode.errors import PatientConflict, PermanentError, TemporaryError
 from pacsnode.observe import RetrieveEnded
-from tests.factories import (
-    CT,
+from tests.dimse_peers import (
     SCP,
     STUDY_ROOT_GET,
     STUDY_ROOT_MOVE,
     Answering,
     CalledPeer,
-    Heard,
-    Parts,
     Received,
-    Sample,
     Talk,
     accepting,
     cancel_request,
     context,
     conversation_on,
     echo_request,
-    element,
     elements_of,
     message,
-    padded,
     parsed,
     read_message,
     released,
@@ -50,6 +44,7 @@ from tests.factories import (
     response_message,
     us_of,
 )
+from tests.factories import CT, Heard, Parts, Sample, element, padded
 
 SAMPLES = [Sample(number) for number in range(1, 4)]
 CONTEXTS = (context(1), context(3, CT, roles=SCP), context(5, STUDY_ROOT_GET), context(7, STUDY_ROOT_MOVE))

@@ -32,13 +32,11 @@ from pacsnode.dimse.association.pdu import A_RELEASE_RQ, PDUType, a_abort
 from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
 from pacsnode.dimse.verification_scp import VerificationSCP
 from pacsnode.observe import AssociationEnded, AssociationRejected, Event
-from tests.factories import (
-    CT,
+from tests.dimse_peers import (
     STUDY_ROOT_FIND,
     STUDY_ROOT_GET,
     STUDY_ROOT_MOVE,
     VERIFICATION,
-    Sample,
     echo_request,
     message,
     read_message,
@@ -48,6 +46,7 @@ from tests.factories import (
     store_request,
     us_of,
 )
+from tests.factories import CT, Sample
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 SYNTAXES = (VERIFICATION, CT, STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET)

@@ -13,13 +13,8 @@ from pacsnode.dimse.storage_scp import StorageSCP
 from pacsnode.errors import DamagedObject, OutOfResources, PacsNodeError, TemporaryError
 from pacsnode.index.base import DuplicatePolicy
 from pacsnode.observe import InstanceStored
-from tests.factories import (
-    CT,
-    MR,
-    Heard,
-    Parts,
+from tests.dimse_peers import (
     Received,
-    Sample,
     Script,
     context,
     conversation_on,
@@ -31,6 +26,7 @@ from tests.factories import (
     store_request,
     us_of,
 )
+from tests.factories import CT, MR, Heard, Parts, Sample
 
 SAMPLE = Sample()
 CONTEXTS = (context(1), context(3, CT))

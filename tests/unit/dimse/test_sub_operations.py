@@ -20,25 +20,20 @@ from pacsnode.dimse.association.sender import MoveOriginator
 from pacsnode.dimse.sub_operations import InstanceSender, MoveJob, fitting, get_sub_operations
 from pacsnode.errors import ObjectNotFound
 from pacsnode.index.base import Located
-from tests.factories import (
-    CT,
-    JPEG_LOSSLESS,
-    MR,
+from tests.dimse_peers import (
     SCP,
     CalledPeer,
-    Parts,
-    Sample,
     Script,
     accepting,
     context,
     conversation_on,
-    located,
     parsed,
     read_message,
     read_to_end,
     released,
     response_message,
 )
+from tests.factories import CT, JPEG_LOSSLESS, MR, Parts, Sample, located
 
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 SAMPLES = [Sample(number) for number in range(1, 5)]

@@ -3,7 +3,8 @@
 from pacsnode.dimse.association.command import Element
 from pacsnode.dimse.verification_scp import VerificationSCP
 from pacsnode.observe import Verified
-from tests.factories import Heard, Script, conversation_on, echo_request, parsed, us_of
+from tests.dimse_peers import Script, conversation_on, echo_request, parsed, us_of
+from tests.factories import Heard
 
 
 def test_it_is_answered_and_heard_of() -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -25,7 +26,7 @@ class FakeNode:
         made.append(self)
         self.states: list[str] = []
 
-    def __enter__(self) -> "FakeNode":
+    def __enter__(self) -> Self:
         self.states.append("started")
         if failure:
             raise failure[0]

@@ -38,7 +38,16 @@ from pacsnode.dimse.association.endings import (
 )
 from pacsnode.dimse.association.pdu import A_RELEASE_RP, A_RELEASE_RQ, HEADER, PDUType, a_abort
 from pacsnode.dimse.association.transport import Transport
-from tests.factories import SCU, TIMEOUTS, VERIFICATION, context, echo_request, loopback_pair, read_pdu, soon
+from tests.dimse_peers import (
+    SCU,
+    TIMEOUTS,
+    VERIFICATION,
+    context,
+    echo_request,
+    loopback_pair,
+    read_pdu,
+    soon,
+)
 
 REQUEST = AssociateRequest(
     "PACSNODE",

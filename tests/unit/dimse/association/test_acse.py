@@ -26,7 +26,8 @@ from pacsnode.dimse.association.acse import (
 from pacsnode.dimse.association.endings import ProtocolViolation
 from pacsnode.dimse.association.pdu import HEADER, PDUType
 from pacsnode.dimse.contexts import negotiate
-from tests.factories import CT, VERIFICATION
+from tests.dimse_peers import VERIFICATION
+from tests.factories import CT
 from tests.unit.dicom.headers import Mutation, mutated
 
 UIDS = st.from_regex(r"1(\.(0|[1-9][0-9]{0,8})){1,6}", fullmatch=True)
@@ -239,6 +240,17 @@ def test_a_context_id_twice_is_a_violation() -> None:
     twice = replace(REQUEST, proposals=(REQUEST.proposals[0], replace(REQUEST.proposals[1], context_id=1)))
     with pytest.raises(ProtocolViolation, match="twice"):
         decode_request(request_body(twice))
+
+
+@pytest.mark.parametrize("kind", [0x10, 0x20, 0x21, 0x30, 0x40, 0x50, 0x54])
+@pytest.mark.parametrize("more", [1, 7, 0xFFFF])
+def test_an_item_that_is_longer_than_what_holds_it_is_a_violation(kind: int, more: int) -> None:
+    body, decode = (ACCEPT, decode_accept) if kind == 0x21 else (BODY, decode_request)
+    at = body.index(bytes((kind, 0)), 68)  # the first of its kind
+    (length,) = struct.unpack_from(">H", body, at + 2)
+    longer = body[: at + 2] + struct.pack(">H", min(length + more, 0xFFFF)) + body[at + 4 : at + 4 + length]
+    with pytest.raises(ProtocolViolation):
+        decode(longer)
 
 
 def test_no_maximum_length_is_no_limit() -> None:

@@ -22,7 +22,8 @@ from pacsnode.dimse.association.command import (
     us,
 )
 from pacsnode.dimse.association.endings import MessageViolation
-from tests.factories import CT, elements_of, request_command
+from tests.dimse_peers import elements_of, request_command
+from tests.factories import CT
 
 REQUEST = CommandSet.decode(
     request_command(CommandField.C_STORE, CT, 7, has_data_set=True, instance="1.2.826.7.1")

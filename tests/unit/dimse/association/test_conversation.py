@@ -38,13 +38,11 @@ from pacsnode.dimse.association.pdu import (
     PDUType,
     a_abort,
 )
-from tests.factories import (
-    CT,
+from tests.dimse_peers import (
     SCP,
     SCU,
     STUDY_ROOT_FIND,
     VERIFICATION,
-    Sample,
     Script,
     Talk,
     cancel_request,
@@ -61,6 +59,7 @@ from tests.factories import (
     store_request,
     us_of,
 )
+from tests.factories import CT, Sample
 
 CONTEXTS = (context(1), context(3, CT), context(5, STUDY_ROOT_FIND))
 SHORT = Timeouts(acse=0.05, dimse=0.05, network=0.05)

@@ -21,7 +21,7 @@ from pacsnode.dimse.association.endings import (
 from pacsnode.dimse.association.pdu import A_RELEASE_RQ, HEADER, PDV_HEADER, PDUType, a_abort
 from pacsnode.dimse.association.reader import PDV, Reader
 from pacsnode.dimse.association.transport import Transport
-from tests.factories import Script, loopback_pair, p_data, soon
+from tests.dimse_peers import Script, loopback_pair, p_data, soon
 
 MAX_PDU = 1 << 14
 PDVS = st.lists(

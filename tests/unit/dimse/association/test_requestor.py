@@ -20,9 +20,7 @@ from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.pdu import A_RELEASE_RP, HEADER, PDUType, a_abort
 from pacsnode.dimse.association.requestor import Caller, Remote, associate
 from pacsnode.errors import NetworkError
-from tests.factories import (
-    CT,
-    MR,
+from tests.dimse_peers import (
     VERIFICATION,
     CalledPeer,
     accepting,
@@ -31,6 +29,7 @@ from tests.factories import (
     read_to_end,
     released,
 )
+from tests.factories import CT, MR
 
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 CONTEXTS = [(VERIFICATION, (EXPLICIT, IMPLICIT)), (CT, (IMPLICIT,)), (MR, (IMPLICIT, EXPLICIT))]

@@ -14,8 +14,7 @@ from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, 
 from pacsnode.dimse.association.sender import MoveOriginator, Outgoing, Sender
 from pacsnode.errors import DamagedObject
 from pacsnode.storage.memory import BytesReadable
-from tests.factories import (
-    CT,
+from tests.dimse_peers import (
     Received,
     Script,
     Talk,
@@ -27,6 +26,7 @@ from tests.factories import (
     response_message,
     us_of,
 )
+from tests.factories import CT
 
 CONTEXT = context(3, CT)
 UID = "1.2.826.7.1"

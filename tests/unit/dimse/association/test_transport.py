@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pacsnode.dimse.association.endings import ConnectionLost, DeadlinePassed, NodeStopping
 from pacsnode.dimse.association.transport import Transport, _unsent
-from tests.factories import loopback_pair, read_to_end, soon
+from tests.dimse_peers import loopback_pair, read_to_end, soon
 
 
 @pytest.fixture

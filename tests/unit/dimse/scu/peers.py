@@ -8,27 +8,21 @@ from pydicom import Dataset
 
 from pacsnode.dimse import scu
 from pacsnode.dimse.association.acse import AssociateRequest, Roles
-from pacsnode.dimse.association.command import CommandField, CommandSet, Element
+from pacsnode.dimse.association.command import CommandField, CommandSet, Element, encode, us
 from pacsnode.dimse.scu import Caller, Remote, RetrieveProgress
-from tests.factories import (
-    CT,
-    MR,
+from tests.dimse_peers import (
     CalledPeer,
     Received,
-    Sample,
     accepting,
-    element,
-    encode,
     message,
-    padded,
     read_message,
     read_to_end,
     released,
     response_message,
     store_request,
-    us,
     us_of,
 )
+from tests.factories import CT, MR, Sample, element, padded
 
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"

@@ -8,11 +8,7 @@ from pacsnode.dimse import scu
 from pacsnode.dimse.association.pdu import A_RELEASE_RQ, a_abort
 from pacsnode.dimse.scu import Caller, RemoteFailure
 from pacsnode.errors import NetworkError
-from tests.factories import (
-    CalledPeer,
-    accepting,
-    read_to_end,
-)
+from tests.dimse_peers import CalledPeer, accepting, read_to_end
 from tests.unit.dimse.scu.peers import (
     CALLER,
     ECHO,

@@ -11,14 +11,8 @@ import pytest
 
 from pacsnode.dimse.association.acse import Roles
 from pacsnode.errors import NetworkError
-from tests.factories import (
-    CT,
-    CalledPeer,
-    Sample,
-    accepting,
-    read_message,
-    store_request,
-)
+from tests.dimse_peers import CalledPeer, accepting, read_message, store_request
+from tests.factories import CT, Sample
 from tests.unit.dimse.scu.peers import (
     EXPLICIT,
     giving,

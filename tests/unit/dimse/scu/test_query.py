@@ -9,14 +9,8 @@ from pacsnode.dimse import scu
 from pacsnode.dimse.association.command import CommandSet, Element
 from pacsnode.dimse.association.pdu import a_abort
 from pacsnode.dimse.scu import RemoteFailure
-from tests.factories import (
-    STUDY_ROOT_FIND,
-    VERIFICATION,
-    CalledPeer,
-    element,
-    padded,
-    response_message,
-)
+from tests.dimse_peers import STUDY_ROOT_FIND, VERIFICATION, CalledPeer, response_message
+from tests.factories import element, padded
 from tests.unit.dimse.scu.peers import (
     CALLER,
     ECHO,

@@ -11,16 +11,8 @@ from pacsnode.dimse import scu
 from pacsnode.dimse.association.acse import AssociateRequest, Roles
 from pacsnode.dimse.association.command import CommandSet, Element
 from pacsnode.dimse.scu import RetrieveProgress
-from tests.factories import (
-    CT,
-    JPEG_LOSSLESS,
-    MR,
-    STUDY_ROOT_GET,
-    STUDY_ROOT_MOVE,
-    CalledPeer,
-    Sample,
-    element,
-)
+from tests.dimse_peers import STUDY_ROOT_GET, STUDY_ROOT_MOVE, CalledPeer
+from tests.factories import CT, JPEG_LOSSLESS, MR, Sample, element
 from tests.unit.dimse.scu.peers import (
     CALLER,
     EXPLICIT,

@@ -13,18 +13,8 @@ from pacsnode.dimse.association.pdu import a_abort
 from pacsnode.dimse.scu import Remote
 from pacsnode.errors import NetworkError
 from pacsnode.storage.files import FileReadable
-from tests.factories import (
-    CT,
-    JPEG_LOSSLESS,
-    MR,
-    CalledPeer,
-    Sample,
-    accepting,
-    read_message,
-    read_to_end,
-    released,
-    response_message,
-)
+from tests.dimse_peers import CalledPeer, accepting, read_message, read_to_end, released, response_message
+from tests.factories import CT, JPEG_LOSSLESS, MR, Sample
 from tests.unit.dimse.scu.peers import CALLER, EXPLICIT, IMPLICIT, STORE, remote
 
 
