@@ -248,7 +248,7 @@ def test_the_strategies_hit_and_miss() -> None:
     """The property tests that use them would prove nothing otherwise."""
     seen = {True: 0, False: 0}
 
-    @settings(deadline=None)
+    @settings(deadline=None, max_examples=500, derandomize=True)
     @given(queries(max_keys=1).filter(lambda query: query.keys), records(computed=True))
     def count(query: Query, record: dict[str, str]) -> None:
         seen[record_matches(query, record)] += 1
