@@ -31,7 +31,7 @@ from pacsnode.dimse.retrieve_scp import GetSCP, MoveSCP
 from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
 from pacsnode.dimse.storage_scp import StorageSCP
 from pacsnode.dimse.verification_scp import VerificationSCP
-from pacsnode.errors import OutOfResources
+from pacsnode.errors import ConfigError, OutOfResources
 from pacsnode.index.base import Located
 from pacsnode.index.sqlite import SqliteIndex
 from pacsnode.jobs.filing import Filing
@@ -57,12 +57,14 @@ class Archive:
 
     def __init__(self, config: Config) -> None:
         """Open what there is, creating what is not; raises `PacsNodeError`."""
+        _make_folder(config.node.data_dir, "node.data_dir")
+        _make_folder(config.spool.path, "spool.path")
+        _make_folder(config.index.path, "index.path")
         with ExitStack() as opened:
             self.spool = Spool(config.spool.path, min_free_bytes=config.spool.min_free, now_ms=_now_ms)
             opened.callback(self.spool.close)
             self.storage = _storage(config)
             opened.callback(self.storage.close)
-            config.index.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.index = SqliteIndex(config.index.path / _INDEX_FILE)
             opened.pop_all()
         self.objects = Objects(self.spool, self.storage)
@@ -88,6 +90,16 @@ class Archive:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _make_folder(path: Path, key: str) -> None:
+    """Create a folder that only we can enter; raises `ConfigError` if that cannot be."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{key}: the folder {path} cannot be made: {error.strerror}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(f"{key}: the folder {path} cannot be written by this user")
 
 
 def _storage(config: Config) -> Storage:
@@ -130,7 +142,7 @@ class Node:
         One that cannot start has let go of everything.
         """
         _silence_libraries()
-        self._config.node.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(self._config.node.data_dir, "node.data_dir")
         with ExitStack() as opened:
             self._data_dir_lock = _locked(self._config.node.data_dir)
             opened.callback(os.close, self._data_dir_lock)

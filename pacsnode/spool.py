@@ -107,7 +107,6 @@ class Spool:
 
     def __init__(self, path: Path, *, min_free_bytes: int, now_ms: Callable[[], int]) -> None:
         """Open or create the spool; raises `PermanentError` if its file system cannot serve."""
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._ready = DurableFolder(path / "ready")
         self._damaged = path / "damaged"
         self._min_free_bytes = min_free_bytes

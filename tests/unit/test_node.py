@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pydicom.config
 import pytest
@@ -16,7 +17,7 @@ from pacsnode.config.model import Config
 from pacsnode.dimse import scu
 from pacsnode.dimse.receiver import receiver
 from pacsnode.dimse.scu import Caller, Remote
-from pacsnode.errors import OutOfResources, PermanentError
+from pacsnode.errors import ConfigError, OutOfResources, PermanentError
 from pacsnode.node import Node, open_archive
 from pacsnode.observe import AssociationEnded, InstanceStored, QueryAnswered, RetrieveEnded, Verified
 from tests.factories import Heard, Sample
@@ -214,3 +215,16 @@ def test_folders_are_the_owners(tmp_path: Path) -> None:
             if path.is_dir() and path.name != "spool":
                 assert path.stat().st_mode & 0o077 == 0, path
     assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("key", ["node.data_dir", "spool.path", "index.path"])
+def test_a_folder_that_cannot_be_made_is_named_with_its_key(tmp_path: Path, key: str) -> None:
+    (tmp_path / "file").touch()
+    section, name = key.split(".")
+    settings: dict[str, Any] = {"node": {"data_dir": tmp_path / "data"}, "dicom": {"port": 0}}
+    settings.setdefault(section, {})[name] = tmp_path / "file" / "folder"
+    with (
+        pytest.raises(ConfigError, match=rf"^{key}: the folder .* cannot be made"),
+        Node(Config.model_validate(settings)),
+    ):
+        pass
