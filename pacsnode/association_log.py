@@ -36,6 +36,7 @@ class AssociationLog:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        escaped("")  # loads its codec while there are descriptors left
         self._counts: dict[str, Counter[str]] = {}
 
     def __call__(self, event: Event) -> None:

@@ -24,6 +24,7 @@ from pacsnode.archive.retrieve import Retrieve
 from pacsnode.archive.store import Store
 from pacsnode.association_log import AssociationLog
 from pacsnode.config import Config
+from pacsnode.dimse.admission import Limits
 from pacsnode.dimse.association.conversation import Timeouts
 from pacsnode.dimse.association.requestor import Caller
 from pacsnode.dimse.query_scp import QuerySCP
@@ -205,7 +206,12 @@ class Node:
             ae_title_aliases=dicom.ae_title_aliases,
             host=dicom.host,
             port=dicom.port,
-            max_associations=dicom.max_associations,
+            limits=Limits(
+                associations=dicom.max_associations,
+                per_ip=config.limits.per_ip,
+                per_ae=config.limits.per_ae,
+                pre_association=config.limits.pre_association,
+            ),
             max_pdu_bytes=dicom.max_pdu,
             timeouts=Timeouts(dicom.acse_timeout, dicom.dimse_timeout, dicom.network_timeout),
             check_called_ae=dicom.check_called_ae,

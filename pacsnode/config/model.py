@@ -129,6 +129,12 @@ class LimitsSection(_Section):
 
     max_dataset: Annotated[Size, Field(ge=1 << 20)] = 4 << 30
     """Largest data set that is received, at least "1 MiB"."""
+    per_ip: Annotated[WholeNumber, Field(ge=0)] = 0
+    """Associations at the same time from one address; 0 is no limit but dicom.max_associations."""
+    per_ae: Annotated[WholeNumber, Field(ge=0)] = 0
+    """Associations at the same time of one calling AE title; 0 is no limit but dicom.max_associations."""
+    pre_association: Annotated[WholeNumber, Field(ge=1, le=100_000)] = 1_000
+    """Connections that have not sent their whole request, 1 to 100000; the longest silent one gives way."""
 
 
 class AccessSection(_Section):

@@ -7,7 +7,6 @@ PS3.5 10.1).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
@@ -23,6 +22,7 @@ from pacsnode.dicom.uid import (
     is_storage_sop_class,
     validated,
 )
+from pacsnode.dimse.association.acceptor import Answer
 from pacsnode.dimse.association.acse import DEFAULT_ROLES, AssociateRequest, Decision, Proposal, Roles
 from pacsnode.dimse.association.conversation import Context
 from pacsnode.errors import InvalidUID
@@ -67,18 +67,9 @@ class Result(IntEnum):
     TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Negotiated:
-    """The answer to all proposals of a request."""
-
-    decisions: tuple[Decision, ...]
-    contexts: dict[int, Context]
-    roles: dict[str, Roles]
-
-
 def negotiate(
     request: AssociateRequest, may: Callable[[Service], bool], *, private_sop_classes: bool
-) -> Negotiated:
+) -> Answer:
     """Decide on each proposed context. `may` tells what the caller is allowed."""
     decisions, contexts, roles = [], {}, {}
     for proposal in request.proposals:
@@ -100,7 +91,7 @@ def negotiate(
                 transfer_syntax or IMPLICIT_VR_LITTLE_ENDIAN,
             )
         )
-    return Negotiated(tuple(decisions), contexts, roles)
+    return Answer(tuple(decisions), contexts, roles)
 
 
 def _decide(

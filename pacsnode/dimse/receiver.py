@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pacsnode.access.policy import Policy, UnknownPeers
 from pacsnode.dicom.uid import validated
+from pacsnode.dimse.admission import Limits
 from pacsnode.dimse.association.command import Element, response
 from pacsnode.dimse.association.conversation import Conversation, Message, Timeouts
 from pacsnode.dimse.scu.instance_file import write_instance
@@ -74,7 +75,7 @@ def receiver(folder: Path, ae_title: str, *, port: int = 0) -> Iterator[Receiver
         ae_title_aliases=(),
         host="127.0.0.1",
         port=port,
-        max_associations=20,
+        limits=Limits(associations=20, pre_association=100),
         max_pdu_bytes=262_144,
         timeouts=Timeouts(acse=10.0, dimse=60.0, network=60.0),
         check_called_ae=True,

@@ -1,5 +1,6 @@
 """`pacsnode serve`: one process that runs a node until it is told to stop."""
 
+import resource
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ def serve(config: Config, *, ready: Callable[[str, int], None] | None = None) ->
     """
     # One thread that computes would otherwise hold back all others by 5 ms at each system call of theirs.
     sys.setswitchinterval(_SWITCH_SECONDS)
+    _raise_descriptor_limit()
     stop = threading.Event()
 
     def request_stop(_: int, __: FrameType | None) -> None:
@@ -32,3 +34,9 @@ def serve(config: Config, *, ready: Callable[[str, int], None] | None = None) ->
         if ready is not None:
             ready(node.ae_title, node.port)
         stop.wait()
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many descriptors as this user may have: each connection that waits takes one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -127,7 +127,7 @@ def test_a_request_that_does_not_come_is_given_up_in_time(
 ) -> None:
     with wire.Wire(running.port) as peer:
         peer.send(wire.associate_rq()[:50])
-        assert peer.abort() == (_USER, 0)
+        assert peer.pdu() is None  # closed without a word (PS3.8 table 9-10, AA-2)
     _assert_unharmed(running, caplog)
 
 

@@ -31,7 +31,7 @@ from pacsnode.dimse.association.pdu import (
     P_DATA_HEADER,
     PDV_OVERHEAD,
     PDUType,
-    a_abort,
+    abort_of,
 )
 from pacsnode.dimse.association.reader import PDV, Reader
 from pacsnode.dimse.association.transport import Transport
@@ -43,8 +43,6 @@ _ABORT_SECONDS = 1.0
 _MAX_COMMAND_BYTES = 16 << 10
 _UNLIMITED_FRAGMENT_BYTES = 1 << 20
 _MAX_CANCELS = 64
-
-_SOURCE_USER, _SOURCE_PROVIDER = 0, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,12 +382,10 @@ class Conversation:
 
 def abort_connection(transport: Transport, over: AssociationOver | None) -> None:
     """Send the A-ABORT that fits, if the peer is still there to read it, and close. Never raises."""
-    if isinstance(over, (PeerAborted, ConnectionLost)):
+    pdu = abort_of(over)
+    if pdu is None:
         transport.close()
         return
-    pdu = a_abort(_SOURCE_USER, 0)
-    if isinstance(over, ProtocolViolation):
-        pdu = a_abort(_SOURCE_PROVIDER, over.reason)
     try:
         transport.send([pdu], time.monotonic() + _ABORT_SECONDS)
     except AssociationOver:

@@ -7,7 +7,13 @@ alone, so that no buffer is ever allocated for a length that lies.
 import struct
 from enum import IntEnum
 
-from pacsnode.dimse.association.endings import AbortReason, ProtocolViolation
+from pacsnode.dimse.association.endings import (
+    AbortReason,
+    AssociationOver,
+    ConnectionLost,
+    PeerAborted,
+    ProtocolViolation,
+)
 
 HEADER = struct.Struct(">BxI")  # PDU type, length of what follows
 PDV_HEADER = struct.Struct(">IBB")  # length of context ID, control and fragment; context ID; control
@@ -32,6 +38,7 @@ class PDUType(IntEnum):
     A_ABORT = 0x07
 
 
+_SOURCE_USER, _SOURCE_PROVIDER = 0, 2
 _CONTROL_LENGTH = 4
 _ASSOCIATE = frozenset({PDUType.A_ASSOCIATE_RQ, PDUType.A_ASSOCIATE_AC})
 _TYPES = frozenset(PDUType)
@@ -43,6 +50,15 @@ A_RELEASE_RP = HEADER.pack(PDUType.A_RELEASE_RP, 4) + bytes(4)
 def a_abort(source: int, reason: int) -> bytes:
     """Return an A-ABORT PDU (PS3.8 9.3.8): source 0 is the service user, 2 the provider."""
     return HEADER.pack(PDUType.A_ABORT, 4) + bytes((0, 0, source, reason))
+
+
+def abort_of(over: AssociationOver | None) -> bytes | None:
+    """Return the A-ABORT PDU that tells a peer how its association ended; None if it has left already."""
+    if isinstance(over, (PeerAborted, ConnectionLost)):
+        return None
+    if isinstance(over, ProtocolViolation):
+        return a_abort(_SOURCE_PROVIDER, over.reason)
+    return a_abort(_SOURCE_USER, 0)
 
 
 def check_length(pdu_type: int, length: int, *, max_pdu_bytes: int) -> None:

@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from pacsnode.access.peer import Service
 from pacsnode.dicom.uid import ACCEPTED_TRANSFER_SYNTAXES
+from pacsnode.dimse.association.acceptor import Answer
 from pacsnode.dimse.association.acse import AssociateRequest, Proposal, Roles
 from pacsnode.dimse.contexts import (
     FIND_MODELS,
     GET_MODELS,
     MOVE_MODELS,
     VERIFICATION,
-    Negotiated,
     Result,
     negotiate,
 )
@@ -37,7 +37,7 @@ def negotiated(
     roles: dict[str, Roles] | None = None,
     may: frozenset[Service] = frozenset(Service),
     private: bool = True,
-) -> Negotiated:
+) -> Answer:
     request = AssociateRequest(
         "PACSNODE", "CT1", "1.2.840.10008.3.1.1.1",
         tuple(Proposal(2 * at + 1, abstract, syntaxes) for at, (abstract, syntaxes) in enumerate(proposals)),

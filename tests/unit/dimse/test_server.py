@@ -1,6 +1,5 @@
 """The listening side: who gets a place, when it is free again, how it stops, and what an error touches."""
 
-import errno
 import logging
 import os
 import socket
@@ -16,7 +15,8 @@ import pytest
 
 from pacsnode.access.peer import Peer, Service
 from pacsnode.access.policy import Policy, UnknownPeers
-from pacsnode.dimse import server as module
+from pacsnode.dimse.admission import Limits
+from pacsnode.dimse.association.acceptor import LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION
 from pacsnode.dimse.association.acse import (
     APPLICATION_CONTEXT_NAME,
     AssociateRequest,
@@ -55,7 +55,7 @@ SETTINGS = ServerSettings(
     ae_title_aliases=("OLDPACS",),
     host="127.0.0.1",
     port=0,
-    max_associations=3,
+    limits=Limits(associations=3, pre_association=100),
     max_pdu_bytes=65536,
     timeouts=Timeouts(acse=10.0, dimse=10.0, network=10.0),
     check_called_ae=True,
@@ -143,12 +143,12 @@ class Serving:
             return decode_rejection(body)
 
     def is_idle(self) -> bool:
-        return not self.server._current() and self.server._associations == 0
+        return not self.server._current() and self.server._admission._associations == 0
 
     def wait_for_place(self) -> None:
         """Wait until the thread of an association that is over has let go of its place."""
         deadline, never = time.monotonic() + 20, threading.Event()
-        while self.server._associations >= SETTINGS.max_associations:
+        while self.server._admission._associations >= SETTINGS.limits.associations:
             assert time.monotonic() < deadline
             never.wait(0.005)
 
@@ -345,26 +345,46 @@ def test_silent_connections_do_not_take_the_places_of_associations(serving: Serv
             release(connection)
 
 
-def test_too_many_connections_are_turned_away(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MAX_UNASSOCIATED", 2)
-    with ExitStack() as stack:
-        for _ in range(5):
-            stack.enter_context(serving.connection())
-        with serving.connection() as one_more:
-            assert read_to_end(one_more)[:6] == bytes.fromhex("0300 00000004")
-        (event,) = serving.events.wait_for(AssociationRejected)
-        assert isinstance(event, AssociationRejected)
-        assert event.reason == "too many connections"
-    serving.wait_until_idle()
-    with serving.associated() as connection:
-        release(connection)
+def test_when_the_lobby_is_full_the_longest_silent_one_gives_way(serving: Serving) -> None:
+    limits = Limits(associations=3, pre_association=3)
+    with Serving(replace(SETTINGS, limits=limits)) as serving, ExitStack() as stack:
+        silent = [stack.enter_context(serving.connection()) for _ in range(5)]
+        assert [read_to_end(connection) for connection in silent[:2]] == [b"", b""]
+        events = serving.events.wait_for(AssociationRejected, 2)
+        assert {event.reason for event in events} == {"limits.pre_association reached"}
+        with serving.associated() as connection:
+            echoed(connection)
+            release(connection)
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_for_all"),
+    [
+        (Limits(associations=9, per_ae=1, pre_association=9), False),
+        (Limits(associations=9, per_ip=1, pre_association=9), True),
+        (Limits(associations=1, pre_association=9), True),
+    ],
+)
+def test_a_limit_rejects_whom_it_is_for_and_nobody_else(limits: Limits, is_for_all: bool) -> None:
+    with Serving(replace(SETTINGS, limits=limits)) as serving:
+        with serving.associated(calling="CT1") as connection:
+            assert serving.rejected(calling="CT1 ") == LOCAL_LIMIT_EXCEEDED
+            if is_for_all:
+                assert serving.rejected(calling="CT2") == LOCAL_LIMIT_EXCEEDED
+            else:
+                with serving.associated(calling="CT2") as other:
+                    release(other)
+            release(connection)
+        serving.wait_until_idle()
+        with serving.associated(calling="CT1") as connection:
+            release(connection)
 
 
 def test_a_silent_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(SETTINGS, timeouts=Timeouts(acse=0.1, dimse=10.0, network=10.0))
     with Serving(settings) as serving, serving.connection() as connection:
         started = time.monotonic()
-        assert read_to_end(connection) == a_abort(0, 0)
+        assert read_to_end(connection) == b""  # AA-2 (PS3.8 table 9-10)
         assert 0.1 <= time.monotonic() - started < 5
 
 
@@ -449,43 +469,12 @@ def test_no_thread_left_turns_away_and_frees_the_place(
 
         patch.setattr(threading.Thread, "start", start)
         with serving.connection() as connection:
-            assert read_to_end(connection)[:1] == b"\x03"
+            connection.sendall(associate_request())
+            assert decode_rejection(read_pdu(connection)[1]) == TEMPORARY_CONGESTION
         serving.events.wait_for(AssociationRejected)
     assert serving.is_idle()
     with serving.associated() as connection:
         release(connection)
-
-
-def test_no_descriptor_left_is_no_busy_loop(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """accept fails at once as long as there is none; the connection waits in the backlog."""
-    with Serving() as serving:
-        listener, failures = serving.server._socket, list[float]()
-        assert listener is not None
-        recovered = threading.Event()
-
-        class Exhausted:
-            def __getattr__(self, name: str) -> object:
-                return getattr(listener, name)
-
-            def accept(self) -> object:
-                if not recovered.is_set():
-                    failures.append(time.monotonic())
-                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-                return listener.accept()
-
-        serving.server._socket = Exhausted()  # type: ignore[assignment]
-        with serving.associated() as connection:  # wakes the accept that still waits on the real one
-            release(connection)
-        never = threading.Event()
-        never.wait(0.5)
-        recovered.set()
-        assert 1 <= len(failures) < 20
-        assert len(caplog.records) == 1
-        with serving.associated() as connection:
-            echoed(connection)
-            release(connection)
 
 
 # Stopping
