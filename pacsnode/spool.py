@@ -11,6 +11,7 @@ The spool is also the queue to the storage (`jobs.filing`); what cannot be filed
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from pacsnode.storage.files import FileReadable
 
 _COUNTER_BITS = 21
 _FLUSH_BYTES = 128 << 10
+_ROOM_SECONDS = 0.05
 _NAME = re.compile(r"([0-7][0-9a-f]{15})-(0|[1-9][0-9]*)-([0-9a-f]{8})\.dcm", re.ASCII)
 
 
@@ -115,18 +117,28 @@ class Spool:
         # The clock may have been set back since these were given; a token names one instance in the index.
         self._taken = frozenset(entry.token for entry in self.entries())
         self._lock = threading.Lock()
+        self._room_until = 0.0  # monotonic: until then there is room enough
         self._is_suspect = False  # a write that should be durable failed: a probe must succeed first
 
     def begin(self) -> Incoming:
         """Start to receive a file; raises `OutOfResources` when space is short or the disk is suspect."""
         try:
-            if self._ready.free_bytes() < self._min_free_bytes:
+            if self._is_short_of_space():
                 raise OutOfResources(f"free space in {self._ready.path} is under spool.min_free")
             if self._is_suspect:
                 self._probe()
             return Incoming(self, self._ready.unnamed_file())
         except OSError as error:
             raise OutOfResources(f"the spool cannot be written: {error.strerror}") from error
+
+    def _is_short_of_space(self) -> bool:
+        """Look at the disk at most every 50 ms while there is room, and each time while there is not."""
+        now = time.monotonic()
+        if now >= self._room_until:
+            if self._ready.free_bytes() < self._min_free_bytes:
+                return True
+            self._room_until = now + _ROOM_SECONDS
+        return False
 
     def suspect(self) -> None:
         """Take nothing more until a probe shows that the disk keeps what is written."""

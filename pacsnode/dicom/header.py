@@ -38,6 +38,7 @@ _UIDS = (_SOP_CLASS_UID, _SOP_INSTANCE_UID, _STUDY_INSTANCE_UID, _SERIES_INSTANC
 _REQUIRED = frozenset(_UIDS)
 
 _PADDING = " \0"
+_REMEMBERED_BYTES = 64  # longer values are rare, and memory is bounded
 _BYTES_PER_CHARACTER = 8  # at most, escape sequences included; a value is cut to that before it is decoded
 _TEXT_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))  # that (0008,0005) governs (PS3.5 6.1.2.3)
 
@@ -83,12 +84,26 @@ def _scanned(data: encoding.Data, claim: encoding.Encoding, *, is_complete: bool
     uids = _validated_uids(found)
     character_sets = _character_sets(bytes(found.pop(SPECIFIC_CHARACTER_SET, b"")[:256]))
     values: dict[str, str] = {}
+    order = found_encoding.order
     for tag, raw in found.items():
-        keyword, convert = _CONVERSIONS[tag]
-        text = convert(raw, character_sets, found_encoding.order)
+        if len(raw) <= _REMEMBERED_BYTES:
+            keyword, text = _remembered(tag, raw, character_sets, order)
+        else:
+            keyword, text = _converted(tag, raw, character_sets, order)
         if text:
             values[keyword] = text
     return Header(uids[0], uids[1], uids[2], uids[3], values, character_sets)
+
+
+def _converted(
+    tag: int, raw: bytes, character_sets: tuple[str, ...], order: encoding.ByteOrder
+) -> tuple[str, str]:
+    keyword, convert = _CONVERSIONS[tag]
+    return keyword, convert(raw, character_sets, order)
+
+
+# Most values of an instance are those of the one before it: a look costs a fifth of a conversion.
+_remembered = lru_cache(maxsize=4096)(_converted)
 
 
 def _validated_uids(found: Mapping[int, bytes]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 _AFTER_UNEXPECTED_SECONDS = 5.0
-_GATHER_SECONDS = 0.2  # after a ring, so that a batch is worth its flushes
+_GATHER_SECONDS = 1.0  # after a ring, so that a batch is worth its flushes
 
 
 class Loop:

@@ -22,6 +22,13 @@ class Transport:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connection
         self._stop_descriptor = stop_descriptor
+        self._readable, self._readable_or_stopping = select.poll(), select.poll()
+        self._writable = select.poll()
+        self._readable.register(connection, select.POLLIN)
+        self._readable_or_stopping.register(connection, select.POLLIN)
+        self._writable.register(connection, select.POLLOUT)
+        if stop_descriptor is not None:
+            self._readable_or_stopping.register(stop_descriptor, select.POLLIN)
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -30,8 +37,10 @@ class Transport:
 
         Raises `ConnectionLost`, `DeadlinePassed`, and `NodeStopping` if the node stops while `is_idle`.
         """
+        if is_idle:  # a peer that has its answer takes a while for its next request
+            self._wait(self._readable_or_stopping, deadline)
         while (size := self.receive_now(view)) == 0:
-            self._wait(select.POLLIN, deadline, is_idle=is_idle)
+            self._wait(self._readable_or_stopping if is_idle else self._readable, deadline)
         return size
 
     def receive_now(self, view: memoryview) -> int:
@@ -57,21 +66,17 @@ class Transport:
             try:
                 sent = self._socket.sendmsg(parts)
             except BlockingIOError:
-                self._wait(select.POLLOUT, deadline)
+                self._wait(self._writable, deadline)
                 continue
             except OSError as error:
                 raise ConnectionLost(f"connection lost: {error.strerror or error}") from error
             self.bytes_sent += sent
             parts = _unsent(parts, sent)
 
-    def _wait(self, event: int, deadline: float, *, is_idle: bool = False) -> None:
-        poll = select.poll()
-        poll.register(self._socket, event)
-        if is_idle and self._stop_descriptor is not None:
-            poll.register(self._stop_descriptor, select.POLLIN)
+    def _wait(self, poll: select.poll, deadline: float) -> None:
         ready = poll.poll(_milliseconds(deadline))
         if not ready:
-            doing = "nothing received" if event == select.POLLIN else "nothing taken by the peer"
+            doing = "nothing taken by the peer" if poll is self._writable else "nothing received"
             raise DeadlinePassed(f"{doing} within the time limit")
         if all(descriptor == self._stop_descriptor for descriptor, _ in ready):
             raise NodeStopping("the node stops")
