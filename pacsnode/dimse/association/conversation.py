@@ -19,6 +19,7 @@ from pacsnode.dimse.association.endings import (
     AbortReason,
     AssociationOver,
     ConnectionLost,
+    DeadlinePassed,
     MessageViolation,
     PeerAborted,
     ProtocolViolation,
@@ -34,6 +35,7 @@ from pacsnode.dimse.association.pdu import (
     abort_of,
 )
 from pacsnode.dimse.association.reader import PDV, Reader
+from pacsnode.dimse.association.states import Action, Event, State, next_step, on_pdu, unexpected
 from pacsnode.dimse.association.transport import Transport
 
 _WRITE_SECONDS = 60.0
@@ -254,15 +256,16 @@ class Conversation:
         if self._reader.is_within_pdu:
             return self._reader.next_pdv()
         pdu_type, length = self._reader.next_pdu(wait_seconds, is_idle=is_idle)
-        if pdu_type == PDUType.P_DATA_TF:
+        action, _ = on_pdu(State.ESTABLISHED, pdu_type)
+        if action is Action.DT_2:
             return self._reader.next_pdv()
+        if action is Action.AA_8:
+            raise unexpected(pdu_type, "on an association")
         body = self._reader.body(length)
-        if pdu_type == PDUType.A_RELEASE_RQ:
-            self._is_release_requested = True
-            return None
-        if pdu_type == PDUType.A_ABORT:
-            raise PeerAborted(f"aborted by the peer (source {body[2]}, reason {body[3]})")
-        raise ProtocolViolation(f"{PDUType(pdu_type).name} on an association", AbortReason.UNEXPECTED_PDU)
+        if action is Action.AA_3:
+            raise aborted_by_peer(body)
+        self._is_release_requested = True  # state 8: nothing is read in it
+        return None
 
     def _require_read(self) -> None:
         if self._unread is not None:
@@ -356,28 +359,42 @@ class Conversation:
     # How it ends
 
     def release(self) -> None:
-        """Ask for the release and wait for the answer; raises `AssociationOver`."""
+        """Ask for the release and wait for the answer, all in all no longer than for one; raises `AssociationOver`."""
         self._send([A_RELEASE_RQ])
-        while True:
-            pdu_type, length = self._reader.next_pdu(self._timeouts.acse)
-            if pdu_type == PDUType.P_DATA_TF:
-                while self._reader.is_within_pdu:
-                    self._reader.next_pdv()
-                    while self._reader.piece():
-                        pass
+        state = State.AWAITING_RELEASE_RESPONSE
+        deadline = time.monotonic() + self._timeouts.acse
+        while (left := deadline - time.monotonic()) > 0:
+            pdu_type, length = self._reader.next_pdu(left)
+            action, state = on_pdu(state, pdu_type)
+            if action is Action.AA_8:
+                raise unexpected(pdu_type, "instead of a release response")
+            if action is Action.AR_6:
+                self._skip_pdu()
                 continue
-            self._reader.body(length)
-            if pdu_type == PDUType.A_RELEASE_RQ:
-                self._send([A_RELEASE_RP])  # both sides at once (PS3.8 9.2, Sta7)
-            elif pdu_type == PDUType.A_RELEASE_RP:
-                break
-            else:
-                raise PeerAborted(f"{PDUType(pdu_type).name} instead of a release response")
-        self.transport.close()
+            body = self._reader.body(length)
+            if action is Action.AA_3:
+                raise aborted_by_peer(body)
+            if action is Action.AR_3:
+                self.transport.close()
+                return
+            self._send([A_RELEASE_RP])  # both sides at once: we are the requestor, and answer first
+            _, state = next_step(state, Event.RELEASE_RESPONSE)
+        raise DeadlinePassed("no release response within the time limit")
+
+    def _skip_pdu(self) -> None:
+        while self._reader.is_within_pdu:
+            self._reader.next_pdv()
+            while self._reader.piece():
+                pass
 
     def abort(self, over: AssociationOver | None = None) -> None:
         """Send the A-ABORT that fits how the association ended, if one does, and close. Never raises."""
         abort_connection(self.transport, over)
+
+
+def aborted_by_peer(body: bytes) -> PeerAborted:
+    """Return how an association ends with the body of an A-ABORT PDU (PS3.8 9.3.8)."""
+    return PeerAborted(f"aborted by the peer (source {body[2]}, reason {body[3]})")
 
 
 def abort_connection(transport: Transport, over: AssociationOver | None) -> None:

@@ -20,14 +20,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pacsnode.dimse.association.endings import (
-    AbortReason,
-    AssociationOver,
-    ConnectionLost,
-    PeerAborted,
-    ProtocolViolation,
-)
-from pacsnode.dimse.association.pdu import HEADER, PDUType, abort_of, check_length
+from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, PeerAborted
+from pacsnode.dimse.association.pdu import HEADER, abort_of, check_length
+from pacsnode.dimse.association.states import Action, State, on_pdu, unexpected
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +76,11 @@ class _Guest:
     def _body_length(self) -> int:
         pdu_type, length = HEADER.unpack(self.buffer)
         check_length(pdu_type, length, max_pdu_bytes=length)
-        if pdu_type == PDUType.A_ABORT:
+        action, _ = on_pdu(State.AWAITING_REQUEST, pdu_type)
+        if action is Action.AA_2:
             raise PeerAborted("aborted before association")
-        if pdu_type != PDUType.A_ASSOCIATE_RQ:
-            raise ProtocolViolation(
-                f"{PDUType(pdu_type).name} before association", AbortReason.UNEXPECTED_PDU
-            )
+        if action is not Action.AE_6:
+            raise unexpected(pdu_type, "before association")
         return int(length)
 
 

@@ -16,15 +16,17 @@ from pacsnode.dimse.association.acse import (
     decode_rejection,
     encode_request,
 )
-from pacsnode.dimse.association.conversation import Context, Conversation, Parties, Timeouts, abort_connection
-from pacsnode.dimse.association.endings import (
-    AbortReason,
-    AssociationOver,
-    PeerAborted,
-    ProtocolViolation,
+from pacsnode.dimse.association.conversation import (
+    Context,
+    Conversation,
+    Parties,
+    Timeouts,
+    abort_connection,
+    aborted_by_peer,
 )
-from pacsnode.dimse.association.pdu import PDUType
+from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.reader import Reader
+from pacsnode.dimse.association.states import Action, State, on_pdu, unexpected
 from pacsnode.dimse.association.transport import Transport
 from pacsnode.errors import NetworkError
 
@@ -128,14 +130,15 @@ def _connect(remote: Remote, seconds: float) -> socket.socket:
 
 def _answer(reader: Reader, deadline: float, remote: Remote) -> AssociateAccept:
     pdu_type, length = reader.first_pdu(deadline)
-    if pdu_type not in (PDUType.A_ASSOCIATE_AC, PDUType.A_ASSOCIATE_RJ, PDUType.A_ABORT):
-        raise ProtocolViolation(f"{PDUType(pdu_type).name} instead of an answer", AbortReason.UNEXPECTED_PDU)
+    action, _ = on_pdu(State.AWAITING_ANSWER, pdu_type)
+    if action is Action.AA_8:
+        raise unexpected(pdu_type, "instead of an answer")
     body = reader.body(length)
-    if pdu_type == PDUType.A_ASSOCIATE_AC:
+    if action is Action.AE_3:
         return decode_accept(body)
-    if pdu_type == PDUType.A_ASSOCIATE_RJ:
+    if action is Action.AE_4:
         raise NetworkError(f"{remote}: association rejected{_in_words(decode_rejection(body))}")
-    raise PeerAborted(f"aborted by the peer (source {body[2]}, reason {body[3]})")
+    raise aborted_by_peer(body)
 
 
 def _in_words(rejection: Rejection) -> str:
