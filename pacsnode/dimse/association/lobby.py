@@ -195,6 +195,7 @@ class Lobby:
         A-ABORT could be lost with it.
         """
         self._forget(guest)
+        self._leave(guest.address, reason)  # before the peer can see it, so that the log is never behind
         if over is not None and (pdu := abort_of(over)) is not None:
             try:
                 guest.connection.send(pdu)
@@ -205,4 +206,3 @@ class Lobby:
             with suppress(OSError):
                 guest.connection.recv(_SCRAP_BYTES)
         guest.connection.close()
-        self._leave(guest.address, reason)
