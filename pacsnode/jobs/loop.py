@@ -42,6 +42,8 @@ class Loop:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._bell.clear()
+            if self._stopping.is_set():
+                return  # between the look above and the clearing, which would have lost the ring
             try:
                 seconds = self._step()
             except Exception:  # the named boundary of a job

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from types import FrameType
 
 from pacsnode.config import Config
@@ -22,10 +23,11 @@ def serve(config: Config, *, ready: Callable[[str, int], None] | None = None) ->
     # One thread that computes would otherwise hold back all others by 5 ms at each system call of theirs.
     sys.setswitchinterval(_SWITCH_SECONDS)
     _raise_descriptor_limit()
-    stop = threading.Event()
+    # Not an Event: its `set`, run by a signal within its `wait`, waits for the lock that it interrupted.
+    stop: SimpleQueue[None] = SimpleQueue()
 
     def request_stop(_: int, __: FrameType | None) -> None:
-        stop.set()
+        stop.put(None)
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, request_stop)
@@ -33,7 +35,7 @@ def serve(config: Config, *, ready: Callable[[str, int], None] | None = None) ->
     with Node(config) as node:
         if ready is not None:
             ready(node.ae_title, node.port)
-        stop.wait()
+        stop.get()
 
 
 def _raise_descriptor_limit() -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Self
 
 import pytest
@@ -99,12 +100,17 @@ def test_a_node_that_does_not_start_is_told() -> None:
 def test_it_runs_in_another_thread_without_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Signals belong to the main thread; who runs it elsewhere stops it in another way."""
     before = signal.getsignal(signal.SIGTERM)
-    stops: list[threading.Event] = []
-    event = threading.Event
+    stops: list[SimpleQueue[None]] = []
 
-    def watched() -> threading.Event:
-        stops.append(event())
-        return stops[-1]
+    class Watched:
+        """The queue that is made, where the test can put something into it."""
+
+        def __new__(cls) -> SimpleQueue[None]:
+            stops.append(SimpleQueue())
+            return stops[-1]
+
+        def __class_getitem__(cls, _: object) -> object:
+            return cls
 
     def run(function: Callable[[], None]) -> None:
         thread = threading.Thread(target=function)
@@ -112,13 +118,7 @@ def test_it_runs_in_another_thread_without_signals(monkeypatch: pytest.MonkeyPat
         thread.join(20)
         assert not thread.is_alive()
 
-    class Events:
-        Event = staticmethod(watched)
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(threading, name)
-
-    monkeypatch.setattr(module, "threading", Events())
-    run(lambda: serve(Config(), ready=lambda *_: stops[0].set()))
+    monkeypatch.setattr(module, "SimpleQueue", Watched)
+    run(lambda: serve(Config(), ready=lambda *_: stops[0].put(None)))
     assert made[0].states == ["started", "stopped"]
     assert signal.getsignal(signal.SIGTERM) is before
