@@ -155,8 +155,11 @@ class Node:
     def _start_serving(self) -> None:
         config = self._config
         self.index, self.storage, self.spool = self.archive.index, self.archive.storage, self.archive.spool
-        self._jobs = Loop("filing", self._filing_step)
         self._is_stopping = threading.Event()
+        filing = Filing(
+            index=self.index, spool=self.spool, storage=self.storage, stop=self._is_stopping.is_set
+        )
+        self._jobs = Loop("filing", filing.step)
         store = Store(
             index=self.index,
             spool=self.spool,
@@ -166,9 +169,6 @@ class Node:
             stored=self._jobs.ring,
         )
         self._recover(store)
-        self._filing = Filing(
-            index=self.index, spool=self.spool, storage=self.storage, stop=self._is_stopping.is_set
-        )
         self._server = self._make_server(store)
         self._server.start()
         self._jobs.start()
@@ -184,9 +184,6 @@ class Node:
             recovered.dropped,
             recovered.set_aside,
         )
-
-    def _filing_step(self) -> float:
-        return self._filing.step()
 
     def _make_server(self, store: Store) -> DimseServer:
         config, observer = self._config, self._observer

@@ -7,7 +7,6 @@ durable, an instance could be found and lost; acknowledged before it is indexed,
 A file that is durable and not indexed (a crash between the two) is indexed by `adopt` at the next start.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -200,7 +199,6 @@ class Receiving:
         self.data_set_length = 0
         self._incoming: Incoming | None = None
         self._meta_length = 0
-        self.started_at = time.monotonic()
         try:
             self._incoming = spool.begin()
             meta = file_meta(

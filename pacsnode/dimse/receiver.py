@@ -9,16 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacsnode.access.policy import Policy, UnknownPeers
-from pacsnode.dicom.uid import validated
 from pacsnode.dimse.admission import Limits
-from pacsnode.dimse.association.command import Element, response
 from pacsnode.dimse.association.conversation import Conversation, Message, Timeouts
-from pacsnode.dimse.scu.instance_file import write_instance
+from pacsnode.dimse.scu.instance_file import receive_instance
 from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
-from pacsnode.dimse.status import GeneralStatus, StorageStatus
 from pacsnode.dimse.verification_scp import VerificationSCP
-from pacsnode.errors import InvalidUID
-from pacsnode.observe import Event
+from pacsnode.observe import Observers
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +33,10 @@ class _FolderSCP:
         self._folder = folder
 
     def serve(self, conversation: Conversation, message: Message) -> None:
-        command, context, parties = message.command, message.context, conversation.parties
-        status = int(StorageStatus.SUCCESS)
-        try:
-            uid = validated(command.raw(Element.AFFECTED_SOP_INSTANCE_UID))
-            write_instance(
-                conversation, context, uid, parties.calling_ae_title, parties.called_ae_title, self._folder
-            )
-        except InvalidUID:
-            conversation.skip_data_set()
-            status = GeneralStatus.INVALID_SOP_INSTANCE
-        except OSError:
-            conversation.skip_data_set()
-            status = StorageStatus.OUT_OF_RESOURCES
-        conversation.respond(context, response(command, status))
-
-
-class _Refusing:
-    """Every other operation."""
-
-    def serve(self, conversation: Conversation, message: Message) -> None:
-        conversation.skip_data_set()
-        refusal = response(message.command, GeneralStatus.UNRECOGNIZED_OPERATION)
-        conversation.respond(message.context, refusal)
-
-
-def _unobserved(_: Event) -> None:
-    return None
+        parties = conversation.parties
+        receive_instance(
+            conversation, message, parties.calling_ae_title, parties.called_ae_title, self._folder
+        )
 
 
 @contextmanager
@@ -81,15 +54,9 @@ def receiver(folder: Path, ae_title: str, *, port: int = 0) -> Iterator[Receiver
         check_called_ae=True,
         private_sop_classes=True,
     )
-    refusing = _Refusing()
-    scps = SCPs(
-        verification=VerificationSCP(_unobserved),
-        storage=_FolderSCP(folder),
-        query=refusing,
-        get=refusing,
-        move=refusing,
-    )
-    server = DimseServer(settings, Policy(unknown_peers=UnknownPeers.ALL), scps, _unobserved)
+    nobody = Observers(())
+    scps = SCPs(verification=VerificationSCP(nobody), storage=_FolderSCP(folder))
+    server = DimseServer(settings, Policy(unknown_peers=UnknownPeers.ALL), scps, nobody)
     server.start()
     try:
         yield Receiver(ae_title, server.port, folder)

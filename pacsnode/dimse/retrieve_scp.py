@@ -13,8 +13,8 @@ from pacsnode.archive.retrieve import Ending, Retrieve, SubOperations
 from pacsnode.dicom.identifier import InformationModel, Query, parse_retrieve
 from pacsnode.dicom.uid import is_big_endian, is_implicit_vr
 from pacsnode.dimse import status
-from pacsnode.dimse.association.command import Element, response
-from pacsnode.dimse.association.conversation import Conversation, Message, sub_operation_counts
+from pacsnode.dimse.association.command import Element, response, sub_operation_counts
+from pacsnode.dimse.association.conversation import Conversation, Message
 from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.requestor import Caller, Remote
 from pacsnode.dimse.association.sender import MoveOriginator

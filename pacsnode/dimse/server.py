@@ -61,21 +61,21 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class SCPs:
-    """The service class providers of a node."""
+    """The service class providers of a node; what it does not provide is an unrecognized operation."""
 
     verification: SCP
     storage: SCP
-    query: SCP
-    get: SCP
-    move: SCP
+    query: SCP | None = None
+    get: SCP | None = None
+    move: SCP | None = None
 
     def by_operation(self) -> Mapping[tuple[str, int], SCP]:
         """Return which SCP serves which command in contexts of which abstract syntax; storage is left out."""
-        table: dict[tuple[str, int], SCP] = {(VERIFICATION, CommandField.C_ECHO): self.verification}
+        table: dict[tuple[str, int], SCP | None] = {(VERIFICATION, CommandField.C_ECHO): self.verification}
         table |= {(uid, CommandField.C_FIND): self.query for uid in FIND_MODELS}
         table |= {(uid, CommandField.C_GET): self.get for uid in GET_MODELS}
         table |= {(uid, CommandField.C_MOVE): self.move for uid in MOVE_MODELS}
-        return table
+        return {operation: scp for operation, scp in table.items() if scp is not None}
 
 
 class DimseServer:

@@ -175,3 +175,17 @@ def response(
         elements.append((Element.AFFECTED_SOP_INSTANCE_UID, instance))
     elements += [(number, us(min(count, 0xFFFF))) for number, count in counts]
     return encode(elements)
+
+
+def sub_operation_counts(
+    remaining: int | None, completed: int, failed: int, warned: int
+) -> tuple[tuple[Element, int], ...]:
+    """Return the counts of a C-GET or C-MOVE response, without Remaining where the status forbids it."""
+    counts = (
+        (Element.NUMBER_OF_COMPLETED_SUB_OPERATIONS, completed),
+        (Element.NUMBER_OF_FAILED_SUB_OPERATIONS, failed),
+        (Element.NUMBER_OF_WARNING_SUB_OPERATIONS, warned),
+    )
+    if remaining is None:
+        return counts
+    return ((Element.NUMBER_OF_REMAINING_SUB_OPERATIONS, remaining), *counts)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pacsnode.dimse.association.acse import Roles
-from pacsnode.dimse.association.command import CommandField, CommandSet, Element
+from pacsnode.dimse.association.command import CommandField, CommandSet
 from pacsnode.dimse.association.endings import (
     AbortReason,
     AssociationOver,
@@ -107,7 +107,6 @@ class Conversation:
         self.fragment_bytes = max(2, min(fragment, _UNLIMITED_FRAGMENT_BYTES) // 2 * 2)
         self._parked: Message | None = None
         self._cancelled: set[int] = set()
-        self._pdv: PDV | None = None  # a PDV whose header was read ahead
         self._unread: Message | None = None  # the message whose data set was not read yet
         self._is_release_requested = False
         self._message_id = 0
@@ -409,17 +408,3 @@ def abort_connection(transport: Transport, over: AssociationOver | None) -> None
         transport.close()
         return
     transport.finish(_ABORT_SECONDS)
-
-
-def sub_operation_counts(
-    remaining: int | None, completed: int, failed: int, warned: int
-) -> tuple[tuple[Element, int], ...]:
-    """Return the counts of a C-GET or C-MOVE response, without Remaining where the status forbids it."""
-    counts = (
-        (Element.NUMBER_OF_COMPLETED_SUB_OPERATIONS, completed),
-        (Element.NUMBER_OF_FAILED_SUB_OPERATIONS, failed),
-        (Element.NUMBER_OF_WARNING_SUB_OPERATIONS, warned),
-    )
-    if remaining is None:
-        return counts
-    return ((Element.NUMBER_OF_REMAINING_SUB_OPERATIONS, remaining), *counts)

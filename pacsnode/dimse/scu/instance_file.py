@@ -5,7 +5,29 @@ import tempfile
 from pathlib import Path
 
 from pacsnode.dicom.part10 import file_meta
-from pacsnode.dimse.association.conversation import Context, Conversation
+from pacsnode.dicom.uid import validated
+from pacsnode.dimse.association.command import Element, response
+from pacsnode.dimse.association.conversation import Context, Conversation, Message
+from pacsnode.dimse.status import GeneralStatus, StorageStatus
+from pacsnode.errors import InvalidUID
+
+
+def receive_instance(
+    conversation: Conversation, message: Message, calling: str, called: str, folder: Path
+) -> None:
+    """Write the instance of a C-STORE and answer it; the file appears whole or not at all."""
+    command, context = message.command, message.context
+    status, comment = int(StorageStatus.SUCCESS), ""
+    try:
+        uid = validated(command.raw(Element.AFFECTED_SOP_INSTANCE_UID))
+        write_instance(conversation, context, uid, calling, called, folder)
+    except InvalidUID:
+        conversation.skip_data_set()
+        status, comment = GeneralStatus.INVALID_SOP_INSTANCE, "Affected SOP Instance UID is no UID"
+    except OSError as error:
+        conversation.skip_data_set()
+        status, comment = StorageStatus.OUT_OF_RESOURCES, f"cannot be written: {error.strerror}"
+    conversation.respond(context, response(command, status, comment=comment))
 
 
 def write_instance(

@@ -8,18 +8,17 @@ from pathlib import Path
 from pydicom import Dataset
 from pydicom.dataelem import DataElement
 
-from pacsnode.dicom.uid import validated
 from pacsnode.dimse.association.acse import Roles
-from pacsnode.dimse.association.command import CommandField, Element, response, text
-from pacsnode.dimse.association.conversation import Conversation, Message
+from pacsnode.dimse.association.command import CommandField, Element, text
+from pacsnode.dimse.association.conversation import Message
 from pacsnode.dimse.association.requestor import MAX_CONTEXTS, Caller, Remote
 from pacsnode.dimse.contexts import GET_MODELS, MOVE_MODELS
 from pacsnode.dimse.scu.association import PLAIN, Association, RemoteFailure, model_of
 from pacsnode.dimse.scu.default_contexts import default_contexts
-from pacsnode.dimse.scu.instance_file import write_instance
+from pacsnode.dimse.scu.instance_file import receive_instance
 from pacsnode.dimse.scu.query import find
-from pacsnode.dimse.status import FindStatus, GeneralStatus, StorageStatus
-from pacsnode.errors import InvalidUID, NetworkError
+from pacsnode.dimse.status import FindStatus
+from pacsnode.errors import NetworkError
 
 _FAILED_SOP_INSTANCE_UID_LIST = 0x00080058
 
@@ -71,7 +70,7 @@ def get(
         message = association.ask(association.context(model), CommandField.C_GET, identifier)
         while True:
             if message.command.field == CommandField.C_STORE:
-                _receive(association.conversation, message, caller, remote, folder)
+                receive_instance(association.conversation, message, caller.ae_title, remote.ae_title, folder)
             else:
                 progress = _progress(association, message)
                 yield progress
@@ -119,21 +118,3 @@ def _needed_contexts(
     except (NetworkError, RemoteFailure):
         return []
     return list(needed)
-
-
-def _receive(
-    conversation: Conversation, message: Message, caller: Caller, remote: Remote, folder: Path
-) -> None:
-    """Write one instance of a C-GET and answer; the file appears whole or not at all."""
-    command, context = message.command, message.context
-    status, comment = int(StorageStatus.SUCCESS), ""
-    try:
-        uid = validated(command.raw(Element.AFFECTED_SOP_INSTANCE_UID))
-        write_instance(conversation, context, uid, caller.ae_title, remote.ae_title, folder)
-    except InvalidUID:
-        conversation.skip_data_set()
-        status, comment = GeneralStatus.INVALID_SOP_INSTANCE, "Affected SOP Instance UID is no UID"
-    except OSError as error:
-        conversation.skip_data_set()
-        status, comment = StorageStatus.OUT_OF_RESOURCES, f"cannot be written: {error.strerror}"
-    conversation.respond(context, response(command, status, comment=comment))

@@ -46,13 +46,6 @@ def test_anything_else_is_no_uid(value: str | bytes) -> None:
         uid.validated(value)
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"), [("1.0.3", False), ("1.02.3", True), ("0", False), ("00", True)]
-)
-def test_leading_zeros_are_noticed(value: str, expected: bool) -> None:
-    assert uid.has_leading_zeros(value) is expected
-
-
 @given(UIDS)
 def test_packing_is_undone_by_unpacking_and_by_sqlite(value: str) -> None:
     blob = uid.packed(value)
