@@ -1,6 +1,7 @@
 """The conversation: what may come when, what goes out, and how it ends."""
 
 import os
+import socket
 import struct
 import threading
 import time
@@ -15,8 +16,10 @@ from pacsnode.dimse.association.command import CommandField, Element, response
 from pacsnode.dimse.association.conversation import (
     Conversation,
     Timeouts,
+    abort_connection,
 )
 from pacsnode.dimse.association.endings import (
+    AbortReason,
     AssociationOver,
     ConnectionLost,
     DeadlinePassed,
@@ -48,6 +51,7 @@ from tests.dimse_peers import (
     message,
     p_data,
     parsed,
+    read_pdu,
     read_to_end,
     request_command,
     response_message,
@@ -570,3 +574,103 @@ def test_a_peer_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "_BYTES_PER_SECOND", 1 << 40)
     with Talk(CONTEXTS, peer_max_pdu_bytes=0) as talk, pytest.raises(DeadlinePassed):
         talk.conversation.respond(CONTEXTS[0], request_command(1, CT, has_data_set=True), bytes(64 << 20))
+
+
+# How it ends
+
+
+def in_thread(function: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=function)
+    thread.start()
+    return thread
+
+
+def answered(talk: Talk, answer: bytes) -> None:
+    """Release, the peer answering as given; its request comes first."""
+    caught: list[BaseException] = []
+
+    def release() -> None:
+        try:
+            talk.conversation.release()
+        except AssociationOver as over:
+            caught.append(over)
+
+    thread = in_thread(release)
+    assert read_pdu(talk.peer) == (PDUType.A_RELEASE_RQ, bytes(4))
+    talk.peer.sendall(answer)
+    thread.join(10)
+    assert not thread.is_alive()
+    if caught:
+        raise caught[0]
+
+
+@pytest.mark.parametrize(
+    "before", [b"", response_message(CommandField.C_STORE, 1, 0, context_id=3, data_set=bytes(5000))]
+)
+def test_a_release_is_answered(talk: Talk, before: bytes) -> None:
+    answered(talk, before + A_RELEASE_RP)
+    assert talk.peer.recv(10) == b""
+
+
+def test_both_sides_release_at_once(talk: Talk) -> None:
+    answered(talk, A_RELEASE_RQ + A_RELEASE_RP)
+    assert read_pdu(talk.peer) == (PDUType.A_RELEASE_RP, bytes(4))
+
+
+def test_a_release_that_is_answered_by_an_abort(talk: Talk) -> None:
+    with pytest.raises(PeerAborted):
+        answered(talk, a_abort(0, 0))
+
+
+def test_a_release_that_is_not_answered() -> None:
+    with Talk(CONTEXTS, timeouts=SHORT) as talk, pytest.raises(DeadlinePassed):
+        talk.conversation.release()
+
+
+@pytest.mark.parametrize(
+    ("over", "expected"),
+    [
+        (ProtocolViolation("x", AbortReason.UNEXPECTED_PDU), a_abort(2, 2)),
+        (ProtocolViolation("x", AbortReason.UNRECOGNIZED_PDU), a_abort(2, 1)),
+        (MessageViolation("x"), a_abort(0, 0)),
+        (DeadlinePassed("x"), a_abort(0, 0)),
+        (NodeStopping("x"), a_abort(0, 0)),
+        (AssociationOver("x"), a_abort(0, 0)),
+        (None, a_abort(0, 0)),
+        (PeerAborted("x"), b""),
+        (ConnectionLost("x"), b""),
+    ],
+)
+def test_the_abort_that_fits(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, over: AssociationOver | None, expected: bytes
+) -> None:
+    monkeypatch.setattr(module, "_ABORT_SECONDS", 0.05)
+    talk.conversation.abort(over)
+    assert read_to_end(talk.peer) == expected
+    talk.conversation.abort(over)
+
+
+def test_an_abort_on_a_broken_connection_raises_nothing(talk: Talk) -> None:
+    talk.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    talk.peer.close()
+    abort_connection(talk.conversation.transport, None)
+
+
+def test_an_abort_to_a_peer_that_does_not_read_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ABORT_SECONDS", 0.05)
+    with Talk(CONTEXTS) as talk:
+        with pytest.raises(DeadlinePassed):
+            talk.conversation.transport.send([bytes(32 << 20)], time.monotonic() + 0.05)
+        started = time.monotonic()
+        talk.conversation.abort(None)
+        assert time.monotonic() - started < 5
+
+
+def test_a_peer_that_closes_right_after_its_release_request_is_released() -> None:
+    """Many do not wait for the answer: the association is over as they wished."""
+    with Talk(CONTEXTS) as talk:
+        talk.peer.sendall(A_RELEASE_RQ)
+        talk.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        talk.conversation.cancelled(1)
+        talk.peer.close()
+        assert talk.conversation.receive() is None
