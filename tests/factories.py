@@ -12,7 +12,8 @@ from pacsnode.archive.store import Outcome, Store, StoreRequest
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.part10 import file_meta
 from pacsnode.dicom.uid import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from pacsnode.index.base import Arrival, DuplicatePolicy, Located
+from pacsnode.duplicates import DuplicatePolicy
+from pacsnode.index.base import Arrival, Located
 from pacsnode.index.sqlite import SqliteIndex
 from pacsnode.observe import Event
 from pacsnode.spool import Entry, Spool

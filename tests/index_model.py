@@ -14,7 +14,8 @@ from pacsnode.dicom.charset import folded
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.identifier import Query
 from pacsnode.dicom.matching import record_matches
-from pacsnode.index.base import Adding, Arrival, DuplicatePolicy, Row
+from pacsnode.duplicates import DuplicatePolicy
+from pacsnode.index.base import Adding, Arrival, Row
 from tests.factories_query import records
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")

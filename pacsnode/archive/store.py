@@ -17,6 +17,7 @@ from pacsnode.archive.equality import is_comparable, same_bytes, same_elements
 from pacsnode.archive.objects import Objects
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import file_meta
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import (
     DamagedObject,
     DataSetMismatch,
@@ -27,7 +28,7 @@ from pacsnode.errors import (
     PacsNodeError,
     UnreadableDataSet,
 )
-from pacsnode.index.base import Added, Adding, Arrival, DuplicatePolicy, Index, Located
+from pacsnode.index.base import Added, Adding, Arrival, Index, Located
 from pacsnode.spool import Entry, Incoming, Spool
 from pacsnode.storage.base import Readable
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from pacsnode.access.peer import ALL_SERVICES, Peer, Service, comparable_ae_title, is_ae_title
 from pacsnode.access.policy import Policy, UnknownPeers
 from pacsnode.config.quantities import Duration, Size
-from pacsnode.index.base import DuplicatePolicy
+from pacsnode.duplicates import DuplicatePolicy
 
 # Specific Character Set, Defined Terms without code extensions and with several bytes (PS3.3 C.12.1.1.2).
 _CHARACTER_SETS = frozenset(

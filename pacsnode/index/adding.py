@@ -8,8 +8,9 @@ import sqlite3
 
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.uid import packed
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index import schema
-from pacsnode.index.base import Added, Adding, Arrival, DuplicatePolicy, Located
+from pacsnode.index.base import Added, Adding, Arrival, Located
 from pacsnode.index.columns import COLUMNS, Value
 from pacsnode.index.dictionaries import Dictionaries
 from pacsnode.index.entities import Entities

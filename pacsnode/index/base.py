@@ -17,15 +17,7 @@ from typing import Protocol
 
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.identifier import Query
-
-
-class DuplicatePolicy(Enum):
-    """What to do when a SOP Instance UID arrives again with other content (`storage.duplicates`)."""
-
-    KEEP_BOTH = "keep-both"  # the first is served, the further one kept as a version
-    REPLACE = "replace"  # the further one is served, the earlier ones kept as versions
-    KEEP_FIRST = "keep-first"  # the further one is refused
-    REFUSE = "refuse"  # another word for it
+from pacsnode.duplicates import DuplicatePolicy
 
 
 @dataclass(frozen=True, slots=True)

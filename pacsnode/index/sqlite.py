@@ -15,10 +15,11 @@ from typing import Any
 from pacsnode.database import LOCK_WAIT_SECONDS, Database
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.identifier import Query
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import PatientConflict, PermanentError
 from pacsnode.index import schema, sql
 from pacsnode.index.adding import Additions
-from pacsnode.index.base import Added, Arrival, DuplicatePolicy, Located, Row
+from pacsnode.index.base import Added, Arrival, Located, Row
 from pacsnode.index.conditions import Fragment
 from pacsnode.index.identity import Person, are_in_conflict
 

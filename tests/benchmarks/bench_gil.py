@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from pacsnode.index.base import DuplicatePolicy
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.sqlite import SqliteIndex
 from tests.benchmarks import rounds, slices
 from tests.benchmarks.bench_index import arrivals

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 ADDER = """
 import os, sys, threading
 from pathlib import Path
-from pacsnode.index.base import Adding, DuplicatePolicy
+from pacsnode.duplicates import DuplicatePolicy
+from pacsnode.index.base import Adding
 from pacsnode.index.sqlite import SqliteIndex
 from tests.unit.index.arriving import arrival
 

@@ -13,8 +13,8 @@ from pacsnode.archive.recovery import Recovered, header_of, recover
 from pacsnode.archive.store import Outcome
 from pacsnode.dicom.part10 import parse_meta
 from pacsnode.dicom.uid import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import DamagedObject, OutOfResources, TemporaryError
-from pacsnode.index.base import DuplicatePolicy
 from pacsnode.spool import Entry
 from pacsnode.storage.memory import BytesReadable
 from tests.factories import Parts, Sample, spooled

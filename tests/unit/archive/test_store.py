@@ -20,6 +20,7 @@ from pacsnode.dicom.uid import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import (
     DataSetMismatch,
     DataSetTooLong,
@@ -30,7 +31,7 @@ from pacsnode.errors import (
     TemporaryError,
     UnreadableDataSet,
 )
-from pacsnode.index.base import Added, Adding, Arrival, DuplicatePolicy, Located
+from pacsnode.index.base import Added, Adding, Arrival, Located
 from pacsnode.storage.memory import BytesReadable
 from tests.factories import JPEG_LOSSLESS, MR, Parts, Sample, element, padded
 

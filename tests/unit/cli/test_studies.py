@@ -6,8 +6,9 @@ import pytest
 
 from pacsnode.config import read
 from pacsnode.dicom.header import Header
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import InvalidUID
-from pacsnode.index.base import Arrival, DuplicatePolicy
+from pacsnode.index.base import Arrival
 from pacsnode.node import open_archive
 
 CONTENT = b"preamble, meta and data set"

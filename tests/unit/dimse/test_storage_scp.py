@@ -10,8 +10,8 @@ from pacsnode.dimse.association.acse import Roles
 from pacsnode.dimse.association.command import CommandField, Element
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, MessageViolation
 from pacsnode.dimse.storage_scp import StorageSCP
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import DamagedObject, OutOfResources, PacsNodeError, TemporaryError
-from pacsnode.index.base import DuplicatePolicy
 from pacsnode.observe import InstanceStored
 from tests.dimse_peers import (
     Received,

@@ -7,8 +7,8 @@ import pytest
 
 from pacsnode.dicom.attributes import ATTRIBUTES, Level, Source
 from pacsnode.dicom.uid import packed
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index import schema
-from pacsnode.index.base import DuplicatePolicy
 from pacsnode.index.sqlite import SqliteIndex
 from tests.unit.index.arriving import CT, arrival
 

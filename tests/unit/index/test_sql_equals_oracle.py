@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.identifier import Query
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import PatientConflict
 from pacsnode.index import sql
-from pacsnode.index.base import Arrival, DuplicatePolicy
+from pacsnode.index.base import Arrival
 from pacsnode.index.sqlite import SqliteIndex
 from tests.factories_query import queries
 from tests.index_checks import emptied

@@ -13,9 +13,10 @@ import pytest
 from pacsnode.database.writer import _Job
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.identifier import Range, ValueList, Wildcard
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import ConfigError, InvalidIdentifier, InvalidUID, PatientConflict, PermanentError
 from pacsnode.index import sql, sqlite
-from pacsnode.index.base import Adding, Arrival, DuplicatePolicy, Index
+from pacsnode.index.base import Adding, Arrival, Index
 from pacsnode.index.sqlite import SqliteIndex, Statistics
 from tests.index_checks import inconsistencies
 from tests.unit.index.arriving import CT, EXPLICIT, MR, arrival, asking, rows

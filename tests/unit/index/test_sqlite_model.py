@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pacsnode.dicom.attributes import ATTRIBUTES, Level
 from pacsnode.dicom.identifier import InformationModel, Query
-from pacsnode.index.base import Arrival, DuplicatePolicy
+from pacsnode.duplicates import DuplicatePolicy
+from pacsnode.index.base import Arrival
 from pacsnode.index.sqlite import SqliteIndex, Statistics
 from tests.index_checks import emptied, inconsistencies
 from tests.index_model import Model, arrivals

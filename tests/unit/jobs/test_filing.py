@@ -8,8 +8,8 @@ import pytest
 
 from pacsnode.archive.objects import name_of
 from pacsnode.archive.recovery import recover
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import ObjectNotFound, OutOfResources, PermanentError, TemporaryError
-from pacsnode.index.base import DuplicatePolicy
 from pacsnode.jobs import filing as module
 from pacsnode.jobs.filing import Filing
 from pacsnode.storage.base import Readable, Storage
