@@ -1,111 +1,23 @@
-"""The composition root: a configuration becomes a running node, or an archive to look into.
+"""The composition root: a configuration becomes a running node in this process, or an archive to look into.
 
-The only module that knows every adapter. A node is one process here: a listener with a thread per
-association, and the filing job in a thread of its own.
+`serve` runs the same parts in several processes (`processes.worker`, `processes.jobs`); here they share one, which
+is enough to try a node out and to test it.
 """
 
-import fcntl
-import logging
 import os
-import threading
-import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pydicom.config
-
-from pacsnode.archive.find import Find
-from pacsnode.archive.objects import Objects, chunks_of
-from pacsnode.archive.recovery import recover
-from pacsnode.archive.retrieve import Retrieve
-from pacsnode.archive.store import Store
+from pacsnode.assembly.archive import Archive
+from pacsnode.assembly.folders import locked
+from pacsnode.assembly.service import Service
+from pacsnode.assembly.upkeep import Upkeep
 from pacsnode.association_log import AssociationLog
 from pacsnode.config import Config
-from pacsnode.dimse.admission import Limits
-from pacsnode.dimse.association.conversation import Timeouts
-from pacsnode.dimse.association.requestor import Caller
-from pacsnode.dimse.query_scp import QuerySCP
-from pacsnode.dimse.retrieve_scp import GetSCP, MoveSCP
-from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
-from pacsnode.dimse.storage_scp import StorageSCP
-from pacsnode.dimse.verification_scp import VerificationSCP
-from pacsnode.errors import ConfigError, OutOfResources
-from pacsnode.index.base import Located
-from pacsnode.index.sqlite import SqliteIndex
-from pacsnode.jobs.filing import Filing
-from pacsnode.jobs.loop import Loop
 from pacsnode.observe import Observer, Observers
-from pacsnode.spool import Spool
-from pacsnode.storage.base import Storage
-from pacsnode.storage.directory import DirectoryStorage
-from pacsnode.storage.memory import MemoryStorage
 
-log = logging.getLogger(__name__)
-
-_INDEX_FILE = "index-1.db"
-_STOP_SECONDS = 20.0
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-class Archive:
-    """Index, spool and storage of a configuration, opened together. A context manager."""
-
-    def __init__(self, config: Config) -> None:
-        """Open what there is, creating what is not; raises `PacsNodeError`."""
-        _make_folder(config.node.data_dir, "node.data_dir")
-        _make_folder(config.spool.path, "spool.path")
-        _make_folder(config.index.path, "index.path")
-        with ExitStack() as opened:
-            self.spool = Spool(config.spool.path, min_free_bytes=config.spool.min_free, now_ms=_now_ms)
-            opened.callback(self.spool.close)
-            self.storage = _storage(config)
-            opened.callback(self.storage.close)
-            self.index = SqliteIndex(config.index.path / _INDEX_FILE)
-            opened.pop_all()
-        self.objects = Objects(self.spool, self.storage)
-
-    def read(self, located: Located) -> Iterator[bytes]:
-        """Yield the bytes of an instance's Part 10 file, wherever it lies; raises `ObjectNotFound`."""
-        readable = self.objects.open(located)
-        try:
-            yield from chunks_of(readable)
-        finally:
-            readable.close()
-
-    def close(self) -> None:
-        """Close everything."""
-        self.index.close()
-        self.storage.close()
-        self.spool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def _make_folder(path: Path, key: str) -> None:
-    """Create a folder that only we can enter; raises `ConfigError` if that cannot be."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{key}: the folder {path} cannot be made: {error.strerror}") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise ConfigError(f"{key}: the folder {path} cannot be written by this user")
-
-
-def _storage(config: Config) -> Storage:
-    directory = config.storage.directory
-    return MemoryStorage() if directory is None else DirectoryStorage(directory)
+__all__ = ["Archive", "Node", "open_archive"]
 
 
 def open_archive(config: Config) -> Archive:
@@ -135,115 +47,33 @@ class Node:
     @property
     def port(self) -> int:
         """The TCP port that is listened on."""
-        return self._server.port
+        return self._service.port
 
     def start(self) -> None:
         """Lock the data folder, recover, listen; raises `PacsNodeError`, or `OSError` (address taken).
 
         One that cannot start has let go of everything.
         """
-        _silence_libraries()
-        _make_folder(self._config.node.data_dir, "node.data_dir")
         with ExitStack() as opened:
-            self._data_dir_lock = _locked(self._config.node.data_dir)
+            self._data_dir_lock = locked(self._config.node.data_dir)
             opened.callback(os.close, self._data_dir_lock)
             self.archive = Archive(self._config)
             opened.callback(self.archive.close)
-            self._start_serving()
+            self.index, self.storage, self.spool = (
+                self.archive.index,
+                self.archive.storage,
+                self.archive.spool,
+            )
+            self._upkeep = Upkeep(self._config, self.archive)
+            self._service = Service(self._config, self.archive, self._observer, stored=self._upkeep.ring)
+            self._upkeep.recover()
+            self._service.start()
+            self._upkeep.start()
             opened.pop_all()
-
-    def _start_serving(self) -> None:
-        config = self._config
-        self.index, self.storage, self.spool = self.archive.index, self.archive.storage, self.archive.spool
-        self._is_stopping = threading.Event()
-        filing = Filing(
-            index=self.index, spool=self.spool, storage=self.storage, stop=self._is_stopping.is_set
-        )
-        self._jobs = Loop("filing", filing.step)
-        store = Store(
-            index=self.index,
-            spool=self.spool,
-            objects=self.archive.objects,
-            policy=config.storage.duplicates,
-            max_data_set_bytes=config.limits.max_dataset,
-            stored=self._jobs.ring,
-        )
-        self._recover(store)
-        self._server = self._make_server(store)
-        self._server.start()
-        self._jobs.start()
-
-    def _recover(self, store: Store) -> None:
-        recovered, reasons = recover(self.index, self.spool, store)
-        for reason in reasons:
-            log.error("%s", reason)
-        log.info(
-            "spool: %d waiting, %d indexed now, %d dropped as stored already, %d set aside",
-            recovered.waiting,
-            recovered.indexed,
-            recovered.dropped,
-            recovered.set_aside,
-        )
-
-    def _make_server(self, store: Store) -> DimseServer:
-        config, observer = self._config, self._observer
-        dicom, policy = config.dicom, config.policy()
-        retrieve = Retrieve(self.index, self.archive.objects)
-        caller = Caller(dicom.ae_title, dicom.max_pdu, dicom.acse_timeout, dicom.dimse_timeout)
-        find = Find(self.index, max_results=config.index.max_find_results)
-        scps = SCPs(
-            verification=VerificationSCP(observer),
-            storage=StorageSCP(store, observer),
-            query=QuerySCP(find, policy, observer, ae_title=dicom.ae_title),
-            get=GetSCP(retrieve, observer),
-            move=MoveSCP(retrieve, policy, caller, observer),
-        )
-        settings = ServerSettings(
-            ae_title=dicom.ae_title,
-            ae_title_aliases=dicom.ae_title_aliases,
-            host=dicom.host,
-            port=dicom.port,
-            limits=Limits(
-                associations=dicom.max_associations,
-                per_ip=config.limits.per_ip,
-                per_ae=config.limits.per_ae,
-                pre_association=config.limits.pre_association,
-            ),
-            max_pdu_bytes=dicom.max_pdu,
-            timeouts=Timeouts(dicom.acse_timeout, dicom.dimse_timeout, dicom.network_timeout),
-            check_called_ae=dicom.check_called_ae,
-            private_sop_classes=dicom.private_sop_classes,
-        )
-        return DimseServer(settings, policy, scps, observer)
 
     def stop(self) -> None:
         """Stop accepting, finish what is in flight within 20 s, close."""
-        self._server.stop(_STOP_SECONDS)
-        self._is_stopping.set()
-        self._jobs.stop()
+        self._service.stop()
+        self._upkeep.stop()
         self.archive.close()
         os.close(self._data_dir_lock)
-
-
-def _silence_libraries() -> None:
-    """Keep pydicom and pynetdicom from warning of and logging what peers send: it is said once, by our own log.
-
-    Both write peers' values as they are, control characters and patient data included. Their settings exist once
-    in a process, so this is for the process.
-    """
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    for library in ("pydicom", "pynetdicom"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-
-
-def _locked(data_dir: Path) -> int:
-    """Return a descriptor that holds the data folder for us; raises `OutOfResources` if another node does."""
-    descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise OutOfResources(
-            f"{data_dir} is used by another pacsnode that runs; one node has one data folder"
-        ) from error
-    return descriptor

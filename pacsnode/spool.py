@@ -2,12 +2,19 @@
 
 `<spool>/ready/` holds one file per instance, complete and synced before it has a name. The name tells when it came
 and what it must contain, `<token>-<length>-<crc32c>.dcm`, so that a torn file is known without the index. A token
-is 63 bits: milliseconds since 1970 and a counter, ascending within a process even when the clock is set back.
+is 63 bits: milliseconds since 1970, a counter, and the number of the worker that took it. It ascends within a
+process even when the clock is set back, and two workers never take the same.
+
+An entry appears before it is decided whether it stays: it is linked, synced, indexed, and dropped again if it is a
+duplicate or the index fails. Until then its process holds a lock (flock) on the file, which it takes before the
+file has a name and which the kernel takes from a process that dies. So others know for certain whose entries nobody
+decides about any more, whatever has happened to whom.
 
 The spool is also the queue to the storage (`jobs.filing`); what cannot be filed because it is damaged goes to
 `<spool>/damaged/` and stays there for a person to look at.
 """
 
+import fcntl
 import os
 import re
 import threading
@@ -23,6 +30,8 @@ from pacsnode.errors import ObjectExists, ObjectNotFound, OutOfResources
 from pacsnode.storage.files import FileReadable
 
 _COUNTER_BITS = 21
+_WORKER_BITS = 6
+MAX_WORKERS = 1 << _WORKER_BITS
 _FLUSH_BYTES = 128 << 10
 _ROOM_SECONDS = 0.05
 _NAME = re.compile(r"([0-7][0-9a-f]{15})-(0|[1-9][0-9]*)-([0-9a-f]{8})\.dcm", re.ASCII)
@@ -107,13 +116,20 @@ class Incoming:
 class Spool:
     """The spool's folders. Any thread may call any method."""
 
-    def __init__(self, path: Path, *, min_free_bytes: int, now_ms: Callable[[], int]) -> None:
-        """Open or create the spool; raises `PermanentError` if its file system cannot serve."""
+    def __init__(
+        self, path: Path, *, min_free_bytes: int, now_ms: Callable[[], int], worker: int = 0
+    ) -> None:
+        """Open or create the spool; raises `PermanentError` if its file system cannot serve.
+
+        Of the processes that publish at the same time each has a `worker` number of its own.
+        """
+        assert 0 <= worker < MAX_WORKERS
         self._ready = DurableFolder(path / "ready")
         self._damaged = path / "damaged"
         self._min_free_bytes = min_free_bytes
         self._now_ms = now_ms
-        self._last_token = 0
+        self._worker = worker
+        self._last_token = worker
         # The clock may have been set back since these were given; a token names one instance in the index.
         self._taken = frozenset(entry.token for entry in self.entries())
         self._lock = threading.Lock()
@@ -127,7 +143,9 @@ class Spool:
                 raise OutOfResources(f"free space in {self._ready.path} is under spool.min_free")
             if self._is_suspect:
                 self._probe()
-            return Incoming(self, self._ready.unnamed_file())
+            descriptor = self._ready.unnamed_file()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # never waits: nobody else has it open
+            return Incoming(self, descriptor)
         except OSError as error:
             raise OutOfResources(f"the spool cannot be written: {error.strerror}") from error
 
@@ -168,9 +186,10 @@ class Spool:
 
     def _next_token(self) -> int:
         with self._lock:
-            self._last_token = max(self._last_token + 1, self._now_ms() << _COUNTER_BITS)
+            now = self._now_ms() << _COUNTER_BITS | self._worker
+            self._last_token = max(self._last_token + MAX_WORKERS, now)
             while self._last_token in self._taken:
-                self._last_token += 1
+                self._last_token += MAX_WORKERS
             return self._last_token
 
     def open(self, entry: Entry) -> FileReadable:
@@ -181,6 +200,20 @@ class Spool:
             raise ObjectNotFound(f"spool entry {entry.name} is not there") from error
         except OSError as error:
             raise OutOfResources(f"spool entry {entry.name} could not be opened: {error.strerror}") from error
+
+    def is_undecided(self, readable: FileReadable) -> bool:
+        """Return whether a process that lives has not decided yet whether an entry stays; raises `ObjectNotFound`.
+
+        `ObjectNotFound` means that it was decided against the entry after this one was opened.
+        """
+        try:
+            fcntl.flock(readable.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(readable.descriptor, fcntl.LOCK_UN)
+        if os.fstat(readable.descriptor).st_nlink == 0:
+            raise ObjectNotFound("a spool entry was dropped by the process that made it")
+        return False
 
     def sync(self, entry: Entry, readable: FileReadable) -> None:
         """Make an entry durable that a process may have linked and not synced; raises `OutOfResources`."""

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +22,11 @@ PROGRAM = (sys.executable, "-m", "pacsnode")
 _FILED_SECONDS = 60.0
 _START_SECONDS = 60.0
 _END_SECONDS = 60.0
+
+
+def has_ended(pid: int) -> bool:
+    """Wait until a child of a node has ended and its supervisor knows it; false if that takes too long."""
+    return any(not Path(f"/proc/{pid}").exists() for _ in bounded(_END_SECONDS))
 
 
 def is_filed(data_dir: Path) -> bool:
@@ -82,12 +88,29 @@ class ServedNode:
 
     @property
     def pid(self) -> int:
-        """The process that was started, which is also its process group."""
+        """The process that was started, the supervisor, which is also its process group."""
         return self.process.pid
 
-    def newest_thread(self) -> int:
-        """The thread that was started last: the one that files, or an association's if there is one."""
-        return max(map(int, os.listdir(f"/proc/{self.pid}/task")))
+    def pids(self) -> list[int]:
+        """All processes: the supervisor, and its children in the order of their start."""
+        with suppress(OSError):
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+            return [self.pid, *map(int, children)]
+        return [self.pid]
+
+    def pid_of(self, role: str, number: int = 0) -> int:
+        """The process that is the jobs, or the worker of that number, once there is one."""
+        title = role if role == "jobs" else f"{role}-{number}"
+        for _ in bounded(_START_SECONDS):
+            for pid in self.pids():
+                with suppress(OSError):
+                    if f"pacsnode-{title}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                        return pid
+        raise AssertionError(f"there is no {role} {number}\n{self.log()}")
+
+    def newest_thread(self, role: str = "worker") -> int:
+        """The thread of a process that was started last: an association's if there is one, or the one that files."""
+        return max(map(int, os.listdir(f"/proc/{self.pid_of(role)}/task")))
 
     def is_running(self) -> bool:
         """Whether it has not ended yet."""

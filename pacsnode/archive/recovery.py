@@ -1,4 +1,4 @@
-"""What a start does with the spool: each file is indexed, dropped as a duplicate, or set aside with a reason.
+"""What is done about the spool at a start and after a death: entries are indexed, dropped, or set aside with a reason.
 
 After a power cut the index may lack transactions that its spool entries still prove (it runs with
 `synchronous=NORMAL`; entries leave only after a synced checkpoint). Each entry that the index does not list
@@ -6,8 +6,23 @@ as waiting is checked against the length and CRC32C in its name and indexed from
 
 After a killed process both may be right in the page cache only, and a power cut may still come: index and
 entries are synced before anything is built on them.
+
+It is run while workers store, when one of them has died. What one that lives has linked and not indexed yet must be
+left to it: indexed here, and dropped there because its own transaction failed, the index would name an instance
+that is nowhere. Neither an age nor a process number could tell (a disk may hang for minutes, and a worker that is
+replaced has its predecessor's number), so an entry is locked by its process from before it has a name until it is
+decided, and the kernel unlocks it when the process dies (`Spool.is_undecided`). An entry that is not locked is
+nobody's or decided; of those decided meanwhile,
+
+- one that was indexed is added once more under the same token, which `Index.add` knows (`Adding.ALREADY`);
+- one that was dropped is gone: `ObjectNotFound`, and there is nothing to do.
+
+One that was filed meanwhile cannot be met: filing and this take turns on one thread. Two entries of one instance, as
+when its sender repeats it to another worker while the first one is still here, are found to be the same by
+comparing bytes, in whatever order they come.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 import google_crc32c
@@ -16,10 +31,11 @@ from pacsnode.archive.objects import chunks_of, crc32c_of
 from pacsnode.archive.store import DataSetFacts, Outcome, Store, StoreRequest
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import Meta, parse_meta
-from pacsnode.errors import DamagedObject, RequestError
+from pacsnode.errors import DamagedObject, ObjectNotFound, RequestError
 from pacsnode.index.base import Index
 from pacsnode.spool import Entry, Spool
 from pacsnode.storage.base import Readable
+from pacsnode.storage.files import FileReadable
 
 _PAGE = 1000
 _META_BYTES = 4096
@@ -27,7 +43,7 @@ _META_BYTES = 4096
 
 @dataclass(slots=True)
 class Recovered:
-    """How many spool entries a start found in which state."""
+    """How many spool entries were found in which state."""
 
     waiting: int = 0
     indexed: int = 0
@@ -35,30 +51,78 @@ class Recovered:
     set_aside: int = 0
 
 
+class Recovery:
+    """Brings index and spool together, as often as a process has died. One thread uses it."""
+
+    def __init__(self, index: Index, spool: Spool, store: Store) -> None:
+        self._index = index
+        self._spool = spool
+        self._store = store
+        self._unknown: deque[Entry] = deque()
+        self.undecided: list[Entry] = []  # a live process had them in hand
+        self.recovered = Recovered()
+
+    def look(self) -> None:
+        """Find the entries that the index does not list; raises `TemporaryError` or `PermanentError`."""
+        self._index.sync()  # rows that a killed process left in the page cache: entries are dropped on their word
+        known = _waiting_tokens(self._index)
+        entries = self._spool.entries()
+        self._unknown, self.undecided = deque(entry for entry in entries if entry.token not in known), []
+        self.recovered = Recovered(waiting=len(entries) - len(self._unknown))
+
+    def look_again(self) -> None:
+        """Find what has become of `undecided`; raises as `look`."""
+        self._index.sync()
+        self._unknown, self.undecided = deque(self.undecided), []
+
+    def next(self) -> str | None:
+        """Deal with the next entry; return a line if it was set aside, None otherwise.
+
+        Raises `TemporaryError` or `PermanentError` if the index or the disk fails; the entry is the next one again.
+        """
+        entry, reason = self._unknown[0], None
+        try:
+            self._adopt(entry)
+        except ObjectNotFound:
+            pass  # whoever made it has dropped it meanwhile
+        except (RequestError, DamagedObject) as error:
+            # Other content that the policy refuses too: that it was refused before the crash is not known.
+            self.recovered.set_aside += 1
+            reason = f"spool entry {entry.name}: {error}; moved to {self._spool.set_aside(entry)}"
+        self._unknown.popleft()
+        return reason
+
+    @property
+    def left(self) -> int:
+        """How many entries are still to be dealt with."""
+        return len(self._unknown)
+
+    def _adopt(self, entry: Entry) -> None:
+        readable = self._spool.open(entry)
+        try:
+            if self._spool.is_undecided(readable):
+                self.undecided.append(entry)
+                return
+            request, header, facts = _read(entry, self._spool, readable)
+        finally:
+            readable.close()
+        if self._store.adopt(entry, request, header, facts) is Outcome.ALREADY_STORED:
+            self.recovered.dropped += 1
+        else:
+            self.recovered.indexed += 1
+
+
 def recover(index: Index, spool: Spool, store: Store) -> tuple[Recovered, list[str]]:
     """Bring index and spool together; return counts and a line for each entry that was set aside.
 
     Raises `TemporaryError` or `PermanentError` if the index fails; nothing is lost then.
     """
-    recovered, reasons = Recovered(), list[str]()
-    index.sync()  # rows that a killed process left in the page cache: entries are dropped on their word
-    known = _waiting_tokens(index)
-    for entry in spool.entries():
-        if entry.token in known:
-            recovered.waiting += 1
-            continue
-        try:
-            outcome = _adopt(entry, spool, store)
-        except (RequestError, DamagedObject) as error:
-            # Other content that the policy refuses too: that it was refused before the crash is not known.
-            recovered.set_aside += 1
-            reasons.append(f"spool entry {entry.name}: {error}; moved to {spool.set_aside(entry)}")
-            continue
-        if outcome is Outcome.ALREADY_STORED:
-            recovered.dropped += 1
-        else:
-            recovered.indexed += 1
-    return recovered, reasons
+    recovery, reasons = Recovery(index, spool, store), list[str]()
+    recovery.look()
+    while recovery.left:
+        if (reason := recovery.next()) is not None:
+            reasons.append(reason)
+    return recovery.recovered, reasons
 
 
 def _waiting_tokens(index: Index) -> set[int]:
@@ -69,28 +133,23 @@ def _waiting_tokens(index: Index) -> set[int]:
     return tokens
 
 
-def _adopt(entry: Entry, spool: Spool, store: Store) -> Outcome:
-    readable = spool.open(entry)
-    try:
-        if readable.length != entry.length or crc32c_of(readable) != entry.crc32c:
-            raise DamagedObject("its bytes are not those that its name promises")
-        spool.sync(entry, readable)  # whoever linked it may have been killed before its fsync
-        meta = parse_meta(_head(readable, _META_BYTES))
-        request = StoreRequest(
-            sop_class_uid=meta.sop_class_uid,
-            sop_instance_uid=meta.sop_instance_uid,
-            transfer_syntax_uid=meta.transfer_syntax_uid,
-            calling_ae_title=meta.calling_ae_title,
-            called_ae_title=meta.called_ae_title,
-        )
-        crc = 0
-        for chunk in chunks_of(readable, meta.data_set_offset):
-            crc = google_crc32c.extend(crc, chunk)
-        facts = DataSetFacts(entry.length - meta.data_set_offset, crc)
-        header = header_of(readable, meta)
-    finally:
-        readable.close()
-    return store.adopt(entry, request, header, facts)
+def _read(entry: Entry, spool: Spool, readable: FileReadable) -> tuple[StoreRequest, Header, DataSetFacts]:
+    """Check an entry's bytes, make them durable, and return what its C-STORE knew of them."""
+    if readable.length != entry.length or crc32c_of(readable) != entry.crc32c:
+        raise DamagedObject("its bytes are not those that its name promises")
+    spool.sync(entry, readable)  # whoever linked it may have been killed before its fsync
+    meta = parse_meta(_head(readable, _META_BYTES))
+    request = StoreRequest(
+        sop_class_uid=meta.sop_class_uid,
+        sop_instance_uid=meta.sop_instance_uid,
+        transfer_syntax_uid=meta.transfer_syntax_uid,
+        calling_ae_title=meta.calling_ae_title,
+        called_ae_title=meta.called_ae_title,
+    )
+    crc = 0
+    for chunk in chunks_of(readable, meta.data_set_offset):
+        crc = google_crc32c.extend(crc, chunk)
+    return request, header_of(readable, meta), DataSetFacts(entry.length - meta.data_set_offset, crc)
 
 
 def header_of(readable: Readable, meta: Meta) -> Header:

@@ -2,12 +2,16 @@
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from pacsnode.cli.exit_codes import CommandFailed, ExitCode
 from pacsnode.cli.output import Output
 from pacsnode.cli.program import Program, data_dir_option, json_option, pass_program
+
+if TYPE_CHECKING:
+    from pacsnode.config import Config
 
 
 @click.command()
@@ -33,17 +37,24 @@ def serve(
     """Receive, keep, find and give back images until it is stopped.
 
     Works without a configuration file: options win over the environment, the environment over the file.
-    Stops on SIGTERM and Ctrl-C, after the operations that are under way.
+    Stops on SIGTERM and Ctrl-C, after the operations that are under way. SIGHUP reads the configuration again.
     """
-    loaded = program.loaded(
-        node__data_dir=data_dir,
-        dicom__ae_title=ae_title,
-        dicom__host=host,
-        dicom__port=port,
-        storage__url=storage,
-        access__unknown_peers="all" if allow_all else None,
-    )
+    options = {
+        "node__data_dir": data_dir,
+        "dicom__ae_title": ae_title,
+        "dicom__host": host,
+        "dicom__port": port,
+        "storage__url": storage,
+        "access__unknown_peers": "all" if allow_all else None,
+    }
+    loaded = program.loaded(**options)
     config = loaded.config
+
+    def read() -> "Config":
+        """Read the file again that was read first, and set the same options."""
+        now = Program(loaded.file or program.config_file).config(**options)
+        log_as_configured(now)
+        return now
 
     def ready(listening_ae_title: str, listening_port: int) -> None:
         output.item(
@@ -59,12 +70,15 @@ def serve(
             f"data in {config.node.data_dir}, configuration {loaded.file or 'built in'}",
         )
 
-    from pacsnode.cli.logs import configure
+    from pacsnode.processes.logs import configure
     from pacsnode.processes.serve import serve as serve_until_stopped
 
-    configure(config.node.name, config.logging.level.value, config.logging.format.value)
+    def log_as_configured(now: "Config") -> None:
+        configure(now.node.name, now.logging.level.value, now.logging.format.value, "supervisor")
+
+    log_as_configured(config)
     try:
-        serve_until_stopped(config, ready=ready)
+        serve_until_stopped(config, read=read, ready=ready)
     except OSError as error:
         raise _not_started(error, config.dicom.host, config.dicom.port) from error
     output.result({"stopped": True}, "stopped")

@@ -108,6 +108,8 @@ class DicomSection(_Section):
     """Address to listen on; "0.0.0.0" or "::" is every interface."""
     port: Port = 11112
     """TCP port to listen on, 0 to 65535; 0 takes a free one."""
+    workers: Annotated[WholeNumber, Field(ge=1, le=64)] = 1
+    """Processes that serve associations, 1 to 64; each can use one processor core."""
     max_associations: Annotated[WholeNumber, Field(ge=1, le=10_000)] = 100
     """Associations at the same time, 1 to 10000; further ones are rejected as temporary."""
     max_pdu: Annotated[Size, Field(ge=4_096, le=16_777_216)] = 262_144

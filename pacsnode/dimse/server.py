@@ -37,6 +37,7 @@ from pacsnode.dimse.contexts import FIND_MODELS, GET_MODELS, MOVE_MODELS, VERIFI
 from pacsnode.dimse.scp import SCP
 from pacsnode.dimse.status import GeneralStatus
 from pacsnode.observe import AssociationEnded, AssociationRejected, Observer
+from pacsnode.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,14 @@ class SCPs:
         return {operation: scp for operation, scp in table.items() if scp is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What may change while the node runs; an association keeps the rules that it was accepted with."""
+
+    settings: ServerSettings
+    policy: Policy
+
+
 class DimseServer:
     """Listens and serves. `start` once, `stop` once."""
 
@@ -94,6 +103,7 @@ class DimseServer:
         self._stop_descriptor = -1
         self._stopping = threading.Event()
         self._socket: socket.socket | None = None
+        self._turns = Turns()
         self._lobby: Lobby | None = None
 
     @property
@@ -102,11 +112,23 @@ class DimseServer:
         assert self._socket is not None
         return int(self._socket.getsockname()[1])
 
-    def start(self) -> None:
-        """Listen; raises `OSError` if the address cannot be had."""
+    def adopt(self, rules: Rules) -> None:
+        """Follow these rules for associations that are accepted from now on."""
+        self._settings, self._policy = rules.settings, rules.policy
+        titles = (rules.settings.ae_title, *rules.settings.ae_title_aliases)
+        self._titles = {comparable_ae_title(title) for title in titles}
+
+    def start(self, listening: socket.socket | None = None, turns: Turns | None = None) -> None:
+        """Accept on a socket that listens, else make one; raises `OSError` if the address cannot be had.
+
+        `turns` are taken with other processes that accept on the same socket.
+        """
         settings = self._settings
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        self._socket = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        if listening is None:
+            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+            listening = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        self._socket = listening
+        self._turns = turns or Turns()
         self._stop_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lobby = Lobby(
             self._socket,
@@ -114,8 +136,14 @@ class DimseServer:
             leave=self._leave,
             capacity=settings.limits.pre_association,
             seconds=settings.timeouts.acse,
+            turns=self._turns,
         )
         self._lobby.start()
+
+    def is_accepting(self) -> bool:
+        """Return whether the lobby has moved since this was asked last, and wake it so that it does."""
+        assert self._lobby is not None
+        return self._lobby.has_moved()
 
     def stop(self, grace_seconds: float) -> None:
         """Stop accepting, let operations in flight finish within the grace, then cut off what is left."""
@@ -158,6 +186,7 @@ class DimseServer:
             with suppress(AssociationOver):
                 transport.send([encode_rejection(acceptor.TEMPORARY_CONGESTION)], time.monotonic())
             transport.close()
+            self._turns.left()
             self._leave(address, "no thread left")
 
     # In the association's thread
@@ -171,6 +200,7 @@ class DimseServer:
             abort_connection(transport, None)
         finally:
             transport.close()
+            self._turns.left()
             with self._lock:
                 del self._connections[threading.current_thread()]
 

@@ -11,7 +11,7 @@ import pytest
 from tests.checker import Checker, Instance, Ledger, Report, send_some
 from tests.faults import Disk, Injection, disk, require_strace
 from tests.power_cuts import Cuts, cut_repeatedly
-from tests.served import ServedNode
+from tests.served import ServedNode, has_ended
 
 _CUTS = 2
 
@@ -33,7 +33,7 @@ def test_killed_before_the_sync_then_cut(file_system: str, tmp_path: Path) -> No
         disk(file_system, mebibytes=512) as power,
         ServedNode(power.path / "data", spool__min_free="0") as node,
     ):
-        _store_and_be_killed(node, ledger, "fsync", tmp_path / "log")
+        _store_and_be_killed(node, ledger, "worker", "fsync", tmp_path / "log")
         assert not ledger.acknowledged
         send_some(ledger, node.remote, [Instance.numbered(1, 1, 1)])
         Checker(ledger, node.data_dir).check(node.remote).require_clean()  # waits until it is filed
@@ -49,7 +49,7 @@ def test_killed_before_the_index_is_synced_then_cut(file_system: str, tmp_path: 
         disk(file_system, mebibytes=512) as power,
         ServedNode(power.path / "data", spool__min_free="0") as node,
     ):
-        _store_and_be_killed(node, ledger, "fdatasync", tmp_path / "log", only=node.newest_thread())
+        _store_and_be_killed(node, ledger, "jobs", "fdatasync", tmp_path / "log")
         assert ledger.acknowledged
         send_some(
             ledger, node.remote, [Instance.numbered(2, 1, 1)]
@@ -58,14 +58,15 @@ def test_killed_before_the_index_is_synced_then_cut(file_system: str, tmp_path: 
     report.require_clean()
 
 
-def _store_and_be_killed(
-    node: ServedNode, ledger: Ledger, call: str, log: Path, only: int | None = None
-) -> None:
-    """Store one instance, be killed on entering the first such call, and start again."""
+def _store_and_be_killed(node: ServedNode, ledger: Ledger, role: str, call: str, log: Path) -> None:
+    """Store one instance, let a process be killed on entering the first such call, and start all again."""
     require_strace()
-    with Injection(node.pid, trace=call, inject=f"{call}:signal=KILL:when=1", log=log, only=only):
+    victim = node.pid_of(role)
+    only = node.newest_thread(role) if role == "jobs" else None
+    with Injection(victim, trace=call, inject=f"{call}:signal=KILL:when=1", log=log, only=only):
         send_some(ledger, node.remote, [Instance.numbered(1, 1, 1)])
-        node.wait()
+        assert has_ended(victim)
+    node.kill()
     node.start()
 
 

@@ -1,11 +1,12 @@
 """Nodes that are wrong on purpose: `python -m tests.prove.mutants NAME serve ...`, with one step spoilt.
 
 A proof that stays green on them proves nothing. The product has no switch for any of this: each mutant
-replaces a function of it in its own process.
+replaces a function of it in its own processes, which the supervisor starts by `mutants NAME child ROLE ...`.
 """
 
 import copy
 import os
+import runpy
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from pacsnode.archive.store import Outcome, Receiving
 from pacsnode.cli.main import run
 from pacsnode.errors import PacsNodeError
 from pacsnode.index.sqlite import SqliteIndex
+from pacsnode.processes import serve
 from pacsnode.spool import Entry, Incoming
 
 
@@ -77,6 +79,20 @@ MUTANTS: Mapping[str, Callable[[], None]] = MappingProxyType(
 )
 
 
-if __name__ == "__main__":
-    MUTANTS[sys.argv.pop(1)]()
+def main() -> None:
+    """Be a spoilt node, or one of its children."""
+    name = sys.argv.pop(1)
+    MUTANTS[name]()
+    if sys.argv[1] == "child":
+        _, role = sys.argv.pop(1), sys.argv.pop(1)
+        runpy.run_module(f"pacsnode.processes.{role}", run_name="__main__", alter_sys=True)
+
+    def command(role: str) -> list[str]:
+        return [sys.executable, "-m", "tests.prove.mutants", name, "child", role]
+
+    setattr(serve, "command", command)  # noqa: B010
     run()
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,8 @@ One thread and one selector hold all connections that are no associations yet, s
 thousand descriptors and nothing else, and a legitimate one beside them is served at once. A connection leaves with
 its request, or is closed: at its deadline, at the first header that cannot begin a request, or, when the lobby is
 full, as the one that has been silent for longest. The listening socket is never left alone: when descriptors run out
-the lobby gives up its oldest guest to be able to accept, instead of spinning on a socket that stays readable.
+the lobby gives up its oldest guest to be able to accept, instead of spinning on a socket that stays readable. Only
+when another process that accepts on it has fewer connections, the socket is left to that one for a moment.
 
 Nothing here decodes a request: six header bytes decide about its length (PS3.8 9.3.1), the rest is counted.
 """
@@ -19,10 +20,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, PeerAborted
 from pacsnode.dimse.association.pdu import HEADER, abort_of, check_length
 from pacsnode.dimse.association.states import Action, State, on_pdu, unexpected
+from pacsnode.turns import YIELD_SECONDS, Turns
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +102,12 @@ class Lobby:
         leave: Callable[[Address, str], None],
         capacity: int,
         seconds: float,
+        turns: Turns | None = None,
     ) -> None:
-        """Hold at most `capacity` connections, each for at most `seconds`."""
+        """Hold at most `capacity` connections, each for at most `seconds`.
+
+        `turns` hears of each connection that is taken and closed here; those that enter are left by their owner.
+        """
         listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         self._listening = listening
         self._enter = enter
@@ -109,45 +116,75 @@ class Lobby:
         self._seconds = seconds
         self._guests: dict[int, _Guest] = {}  # by descriptor, in the order of arrival and so of deadlines
         self._selector = selectors.EpollSelector()
-        self._stop_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._turns = turns or Turns()
+        self._listens_again_at: float | None = None  # while it is another process's turn
+        self._wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._is_stopping = False
+        self._moved = True
         self._thread = threading.Thread(target=self._run, name="lobby", daemon=True)
 
     def start(self) -> None:
         """Begin to accept."""
         self._selector.register(self._listening, selectors.EVENT_READ)
-        self._selector.register(self._stop_descriptor, selectors.EVENT_READ)
+        self._selector.register(self._wake_descriptor, selectors.EVENT_READ)
         self._thread.start()
+
+    def has_moved(self) -> bool:
+        """Return whether the thread has come round since this was asked last, and wake it so that it does."""
+        moved, self._moved = self._moved, False
+        os.eventfd_write(self._wake_descriptor, 1)
+        return moved
 
     def stop(self) -> None:
         """Stop accepting and close what waits."""
         self._is_stopping = True
-        os.eventfd_write(self._stop_descriptor, 1)
+        os.eventfd_write(self._wake_descriptor, 1)
         self._thread.join()
         for guest in list(self._guests.values()):
             self._close(guest, "the node stops")
         self._selector.close()
         self._listening.close()
-        os.close(self._stop_descriptor)
+        os.close(self._wake_descriptor)
 
     def _run(self) -> None:
         while not self._is_stopping:
             for key, _ in self._selector.select(self._next_deadline()):
                 if key.fd == self._listening.fileno():
                     self._accept()
+                elif key.fd == self._wake_descriptor:
+                    os.eventfd_read(self._wake_descriptor)
+                    self._moved = True
                 elif (guest := self._guests.get(key.fd)) is not None:
                     self._attend(guest)
             self._turn_out_late_ones()
+            self._listen_again()
 
     def _next_deadline(self) -> float | None:
         """Return in how many seconds the oldest guest is due; None without guests: an idle lobby never wakes."""
-        for guest in self._guests.values():
-            return max(0.0, guest.deadline - time.monotonic())
-        return None
+        deadlines = [guest.deadline for guest in islice(self._guests.values(), 1)]
+        if self._listens_again_at is not None:
+            deadlines.append(self._listens_again_at)
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
-    def _accept(self) -> None:
-        """Take in what has arrived, a bounded number a round so that the guests are attended too."""
-        for _ in range(_ACCEPTS_A_ROUND):
+    def _leave_to_others(self) -> None:
+        self._selector.unregister(self._listening)
+        self._listens_again_at = time.monotonic() + YIELD_SECONDS
+
+    def _listen_again(self) -> None:
+        if self._listens_again_at is not None and self._listens_again_at <= time.monotonic():
+            self._listens_again_at = None
+            self._selector.register(self._listening, selectors.EVENT_READ)
+            self._accept(is_ours=True)
+
+    def _accept(self, *, is_ours: bool = False) -> None:
+        """Take in what has arrived, a bounded number a round so that the guests are attended too.
+
+        `is_ours`: the first one was left to the others, and none of them took it.
+        """
+        for number in range(_ACCEPTS_A_ROUND):
+            if not self._turns.is_ours() and not (is_ours and number == 0):
+                self._leave_to_others()
+                return
             try:
                 connection, address = self._listening.accept()
             except BlockingIOError:
@@ -160,6 +197,7 @@ class Lobby:
                 return
             if len(self._guests) >= self._capacity:
                 self._turn_out_oldest("limits.pre_association reached")
+            self._turns.taken()
             connection.setblocking(False)  # noqa: FBT003
             guest = _Guest(connection, Address(address[0], address[1]), time.monotonic() + self._seconds)
             self._guests[connection.fileno()] = guest
@@ -206,3 +244,4 @@ class Lobby:
             with suppress(OSError):
                 guest.connection.recv(_SCRAP_BYTES)
         guest.connection.close()
+        self._turns.left()

@@ -12,22 +12,27 @@ import pacsnode.processes
 from pacsnode.access.policy import UnknownPeers
 from pacsnode.cli.exit_codes import exit_code
 from pacsnode.config import Config
-from pacsnode.errors import PacsNodeError
+from pacsnode.errors import ConfigError, PacsNodeError
+
+
+readers: list[Callable[[], Config]] = []
 
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     configs: list[Config] = []
 
-    def serve(config: Config, *, ready: Callable[[str, int], None]) -> None:
+    def serve(config: Config, *, read: Callable[[], Config], ready: Callable[[str, int], None]) -> None:
         configs.append(config)
+        readers.append(read)
         ready(config.dicom.ae_title, 4242)
 
     module = ModuleType("pacsnode.processes.serve")
     module.serve = serve  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pacsnode.processes.serve", module)
     monkeypatch.setattr(pacsnode.processes, "serve", module, raising=False)
-    monkeypatch.setattr("pacsnode.cli.logs.configure", lambda *_: None)
+    monkeypatch.setattr("pacsnode.processes.logs.configure", lambda *_: None)
+    readers.clear()
     return configs
 
 
@@ -64,6 +69,18 @@ def test_options_win_over_the_file(run, served: list[Config], tmp_path: Path) ->
     assert config.access.unknown_peers is UnknownPeers.NONE
 
 
+def test_the_file_is_read_again_and_options_still_win(run, served: list[Config], tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[dicom]\nport = 104\nae_title = "FILE"\n')
+    run("serve", "--port", "105")
+    file.write_text('[dicom]\nport = 106\nae_title = "OTHER"\n')
+    config = readers[0]()
+    assert (config.dicom.port, config.dicom.ae_title) == (105, "OTHER")
+    file.write_text("[dicom]\nport = 0\nprot = 1\n")
+    with pytest.raises(ConfigError, match=r"config\.toml:3: dicom\.prot: there is no such key"):
+        readers[0]()
+
+
 def test_json(run, served: list[Config], tmp_path: Path) -> None:
     lines = run("serve", "--data-dir", tmp_path, "--json").output.splitlines()
     assert [json.loads(line) for line in lines] == [
@@ -93,7 +110,7 @@ def test_a_wrong_option_is_named_in_the_mistake(run, served: list[Config]) -> No
 def test_an_address_that_cannot_be_had(
     run, served: list[Config], monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
-    def serve(config: Config, *, ready: Callable[[str, int], None]) -> None:
+    def serve(config: Config, **_: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(sys.modules["pacsnode.processes.serve"], "serve", serve)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pacsnode.cli.logs import configure
+from pacsnode.processes.logs import configure
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, ensure_ascii=False)
 
 
-def configure(node_name: str, level: str, form: str) -> None:
+def configure(node_name: str, level: str, form: str, process: str = "", *, number: int = 0) -> None:  # noqa: ARG001
     """Write records from `level` up to standard error; `form` is "text" or "json"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(node_name) if form == "json" else TextFormatter())
