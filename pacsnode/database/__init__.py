@@ -68,7 +68,9 @@ class Database:
         readers: int = 4,
         wait_seconds: float = LOCK_WAIT_SECONDS,
         forget: Callable[[], None] = lambda: None,
+        outdated: Callable[[], None] | None = None,
     ) -> None:
+        """`forget` and `outdated` as in `Writer`; without the second the first stands for both."""
         refuse_network_file_system(path)
         self.path = path
         self._synchronous: Synchronous = synchronous
@@ -82,7 +84,9 @@ class Database:
             connection = self._prepared(lock, migrations)
             undo.pop_all()
         self._lock = lock
-        self._writer = Writer(path, connection, lock, wait_seconds=wait_seconds, forget=forget)
+        self._writer = Writer(
+            path, connection, lock, wait_seconds=wait_seconds, forget=forget, outdated=outdated or forget
+        )
         self.readers = ReaderPool(
             path, lambda: self._connected(query_only=True), limit=readers, wait_seconds=wait_seconds
         )

@@ -37,8 +37,9 @@ class _Job(Generic[T]):
 class Writer:
     """Commits the jobs of all threads in groups; see the module's opening.
 
-    `forget` is called, within the transaction, whenever rows that jobs have seen may be other ones now:
-    after a rollback, and when another connection has committed since our last transaction.
+    `forget` is called when what a job has written is undone: rows that jobs have made may not be there.
+    `outdated` is called, within the transaction, when another connection has committed since our last one: rows
+    that jobs have seen may have changed.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Writer:
         *,
         wait_seconds: float,
         forget: Callable[[], None],
+        outdated: Callable[[], None],
     ) -> None:
         self._path = path
         self._connection = connection
         self._lock = lock
         self._wait_seconds = wait_seconds
         self._forget = forget
+        self._outdated = outdated
         self._leader = threading.Lock()
         self._queue: deque[_Job[Any]] = deque()
         self._data_version = -1
@@ -132,7 +135,7 @@ class Writer:
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version != self._data_version:
             self._data_version = version
-            self._forget()
+            self._outdated()
         if len(batch) == 1:
             batch[0].run(self._connection)
             return

@@ -42,6 +42,10 @@ class Additions:
         self._dictionaries.forget()
         self._entities.forget()
 
+    def outdated(self) -> None:
+        """Read anew what another process may have changed. A number once given to a text is not."""
+        self._entities.forget()
+
     def add(
         self,
         connection: sqlite3.Connection,

@@ -77,6 +77,7 @@ class SqliteIndex:
             readers=readers,
             wait_seconds=wait_seconds,
             forget=self._additions.forget,
+            outdated=self._additions.outdated,
         )
         if self.path.stat().st_size <= CHECKED_BYTES:
             self._refuse_inconsistent()

@@ -44,9 +44,9 @@ def idle(node: ServedNode, associations: int, seconds: float) -> tuple[float, fl
         for _ in range(associations):
             held.enter_context(HandMade(node.remote)).echo()
         rounds.wait_seconds(1.0)  # what has just been served comes to rest
-        before = wake_ups(node.pid)
+        before = wake_ups(node.pids())
         rounds.wait_seconds(seconds)
-        return wake_ups(node.pid) - before, resident_mb(node.pid)
+        return wake_ups(node.pids()) - before, resident_mb(node.pid_of("worker"))
 
 
 def measure(folder: Path, associations: int, size: int, times: int, idle_seconds: float) -> None:
@@ -56,12 +56,13 @@ def measure(folder: Path, associations: int, size: int, times: int, idle_seconds
     with ServedNode(folder / "node") as node:
         send(node, template, 1 << 20)
         settle(node)
-        before = resident_mb(node.pid)
-        forget_peak(node.pid)
+        worker = node.pid_of("worker")
+        before = resident_mb(worker)
+        forget_peak(worker)
         for _ in range(times):
             rounds.together([lambda: send(node, template, size)] * associations)
         settle(node)
-        peak, after = resident_mb(node.pid, peak=True), resident_mb(node.pid)
+        peak, after = resident_mb(worker, peak=True), resident_mb(worker)
         alone, with_idle = idle(node, 0, idle_seconds), idle(node, associations, idle_seconds)
     target = BASE_TARGET_MB + associations * ASSOCIATION_TARGET_MB
     rounds.table(

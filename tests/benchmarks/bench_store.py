@@ -23,17 +23,17 @@ COUNTED = 40
 
 def turn(server: Server, folders: list[Path], used: list[Cpu]) -> float:
     """Return the instances a second, and append the processor time for them."""
-    before = Cpu.of(server.pid)
+    before = Cpu.of(server.pids())
     rate = store_rate(server.remote, folders)
     settle(server)
-    after = Cpu.of(server.pid)
+    after = Cpu.of(server.pids())
     used.append(Cpu(after.user - before.user, after.system - before.system))
     return rate
 
 
 def calls_per_instance(server: Server, folder: Path, report: Path) -> tuple[float, float]:
     """Return flushes and system calls for each instance of a folder, sent over one association."""
-    with SystemCalls(server.pid, report) as counted:
+    with SystemCalls(server.pids(), report) as counted:
         store_seconds(server.remote, [folder])
         settle(server)
     count = len(list(folder.iterdir()))

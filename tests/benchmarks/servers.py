@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -31,10 +33,14 @@ class BareReceiver:
             cwd=ROOT,
             stdout=subprocess.PIPE,
         )
-        self.pid = self._process.pid
+        self._pids = [self._process.pid]
         assert self._process.stdout is not None
         self.remote = Remote("BARE", "127.0.0.1", int(self._process.stdout.readline()))
         return self
+
+    def pids(self) -> list[int]:
+        """All its processes."""
+        return self._pids
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
@@ -55,11 +61,11 @@ class Cpu:
     system: float
 
     @classmethod
-    def of(cls, pid: int) -> "Cpu":
-        """Return what a process, all its threads, has used (in steps of 10 ms)."""
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    def of(cls, pids: Iterable[int]) -> "Cpu":
+        """Return what processes, all their threads, have used (in steps of 10 ms)."""
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
         ticks = os.sysconf("SC_CLK_TCK")
-        return cls(int(fields[11]) / ticks, int(fields[12]) / ticks)
+        return cls(*(sum(int(one[at]) for one in fields) / ticks for at in (11, 12)))
 
 
 def resident_mb(pid: int, *, peak: bool = False) -> float:
@@ -75,10 +81,10 @@ def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-def wake_ups(pid: int) -> int:
-    """Return how often threads of a process went to sleep so far, each of which woke up again."""
+def wake_ups(pids: Iterable[int]) -> int:
+    """Return how often threads of processes went to sleep so far, each of which woke up again."""
     count = 0
-    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+    for status in chain.from_iterable(Path(f"/proc/{pid}/task").glob("*/status") for pid in pids):
         found = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status.read_text(), re.MULTILINE)
         assert found is not None
         count += int(found[1])
@@ -86,10 +92,10 @@ def wake_ups(pid: int) -> int:
 
 
 class SystemCalls:
-    """Counts the system calls of a running process with strace, which slows it many times. A context manager."""
+    """Counts the system calls of running processes with strace, which slows them many times. A context manager."""
 
-    def __init__(self, pid: int, report: Path) -> None:
-        self._pid, self._report = pid, report
+    def __init__(self, pids: Iterable[int], report: Path) -> None:
+        self._pids, self._report = list(pids), report
 
     @staticmethod
     def can_count() -> bool:
@@ -97,18 +103,19 @@ class SystemCalls:
         return shutil.which("strace") is not None
 
     def __enter__(self) -> Self:
-        command = ["strace", "-f", "-c", "-o", str(self._report), "-p", str(self._pid)]
+        attached = [word for pid in self._pids for word in ("-p", str(pid))]
+        command = ["strace", "-f", "-c", "-o", str(self._report), *attached]
         self._strace = subprocess.Popen(command, stderr=subprocess.PIPE)
         assert self._strace.stderr is not None
         said, deadline = b"", time.monotonic() + _START_SECONDS
-        while b"attached" not in said:
+        while said.count(b" attached") < len(self._pids):
             if not select.select([self._strace.stderr], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 break
             piece = os.read(self._strace.stderr.fileno(), 4096)
             if not piece:
                 break
             said += piece
-        if b"attached" not in said:
+        if said.count(b" attached") < len(self._pids):
             self._strace.kill()
             raise RuntimeError(f"strace does not attach: {said!r}")
         return self
