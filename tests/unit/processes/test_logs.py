@@ -3,7 +3,6 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-
 from pacsnode.cli.logs import configure
 
 
