@@ -81,7 +81,7 @@ class AssociationLog:
             case AssociationRejected():
                 self._rejected(event)
             case ConnectionProbed():
-                log.debug("connection from %s closed before it sent anything", event.peer_address)
+                self._probed(event)
 
     def _count(self, association_id: str, what: str, number: int = 1) -> None:
         with self._lock:
@@ -141,6 +141,11 @@ class AssociationLog:
     def _done(self, event: InstanceStored | QueryAnswered | RetrieveEnded | Verified, what: str) -> None:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s, status 0x%04X", escaped(what), event.status, extra=_extra(event))
+
+    def _probed(self, event: ConnectionProbed) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            where = event.peer_address
+            log.debug("connection from %s closed before it sent anything", where, extra=_extra(event))
 
     def _rejected(self, event: AssociationRejected) -> None:
         log.warning(

@@ -51,7 +51,7 @@ class LineLimit:
         return False
 
     def _of(self, record: logging.LogRecord, now: float) -> _Seen:
-        call = (record.name, record.levelno, str(record.msg))
+        call = (record.pathname, record.lineno, record.levelno)
         key: _Key = (*call, getattr(record, "limit_by", None))
         if key not in self._seen and len(self._seen) >= _MAX_SUBJECTS:
             key = call
