@@ -80,7 +80,7 @@ class InstanceSender:
         elif StorageStatus.is_warning(status):
             self._counts.warn()
         else:
-            self._counts.fail(located.sop_instance_uid, f"refused with status {status:#06x}")
+            self._counts.fail(located.sop_instance_uid, f"refused with status 0x{status:04X}")
 
 
 class MoveJob(threading.Thread):

@@ -151,6 +151,7 @@ def test_a_name_is_not_told_wherever_it_stands(running: Running, written: Writte
     """At DEBUG neither, as long as `logging.patient_data` does not allow it."""
     talk(running, WRONG[case])
     assert "CANARY" not in written.stream.getvalue()
+    assert not [path for path in running.folder.rglob("*") if "CANARY" in str(path)]
     assert [line["event"] for line in written.lines() if line["level"] == "info" and "event" in line] == [
         "association_ended"
     ]

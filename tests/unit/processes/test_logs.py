@@ -460,6 +460,24 @@ for number in range(1000):
     assert (lines[-1]["repeated"], lines[-1]["message"].split(" (")[0]) == (990, "full 999")
 
 
+def test_a_flood_of_refusals_does_not_hide_those_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("node-1", "info", "json")
+    observer = AssociationLog()
+    for port in range(1000):
+        observer(
+            AssociationRejected("", f"CT{port}", "X", f"10.0.0.1:{port}", "called AE title not recognized")
+        )
+    observer(AssociationRejected("", "CT1", "X", "10.0.0.2:1", "called AE title not recognized"))
+    observer(AssociationRejected("", "CT1", "X", "10.0.0.1:1", "limits.per_ip reached"))
+    observer(InstanceStored("a1", "CT1", "1.2", "1.2.3", "1.2", "OutOfResources: x", 0xA700, "", 1, 0.1))
+    said = [json.loads(line) for line in written(capsys)]
+    assert [line["peer_address"].split(":")[0] for line in said[:-1]] == ["10.0.0.1"] * 10 + [
+        "10.0.0.2",
+        "10.0.0.1",
+    ]
+    assert said[-1]["event"] == "instance_stored"
+
+
 def test_without_a_thread_the_next_record_brings_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
