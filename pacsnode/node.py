@@ -176,7 +176,7 @@ class Node:
     def _recover(self, store: Store) -> None:
         recovered, reasons = recover(self.index, self.spool, store)
         for reason in reasons:
-            log.error("%s", reason)
+            log.error(reason, extra={"limit_by": reason})  # each has its own remedy
         log.info(
             "spool: %d waiting, %d indexed now, %d dropped as stored already, %d set aside",
             recovered.waiting,

@@ -73,8 +73,8 @@ class Sample:
             0x00080016: ("UI", padded(self.sop_class)),
             0x00080018: ("UI", padded(self.uid)),
             0x00080060: ("CS", b"CT"),
-            0x00100010: ("PN", b"SEVEN^PAT "),
-            0x00100020: ("LO", b"P7"),
+            0x00100010: ("PN", b"CANARY^SEVEN"),
+            0x00100020: ("LO", b"CANARY-7"),
             0x0020000D: ("UI", padded(self.study)),
             0x0020000E: ("UI", padded(self.series)),
             0x7FE00010: ("OW", self.words),
@@ -123,7 +123,7 @@ def located(sample: Sample, token: int | None, *, instance_id: int = 1, version:
 
 def arrival(sample: Sample, entry: Entry) -> Arrival:
     """Return the arrival of a sample that is in the spool."""
-    header = Header(sample.sop_class, sample.uid, sample.study, sample.series, {"PatientID": "P7"}, ())
+    header = Header(sample.sop_class, sample.uid, sample.study, sample.series, {"PatientID": "CANARY-7"}, ())
     place = located(sample, entry.token)
     return Arrival(
         header=header,

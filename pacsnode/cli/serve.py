@@ -59,10 +59,11 @@ def serve(
             f"data in {config.node.data_dir}, configuration {loaded.file or 'built in'}",
         )
 
-    from pacsnode.cli.logs import configure
+    from pacsnode.processes.logs import configure
     from pacsnode.processes.serve import serve as serve_until_stopped
 
-    configure(config.node.name, config.logging.level.value, config.logging.format.value)
+    logs = config.logging
+    configure(config.node.name, logs.level.value, logs.format.value, patient_data=logs.patient_data)
     try:
         serve_until_stopped(config, ready=ready)
     except OSError as error:

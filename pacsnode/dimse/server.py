@@ -36,7 +36,13 @@ from pacsnode.dimse.association.transport import Transport
 from pacsnode.dimse.contexts import FIND_MODELS, GET_MODELS, MOVE_MODELS, VERIFICATION, negotiate
 from pacsnode.dimse.scp import SCP
 from pacsnode.dimse.status import GeneralStatus
-from pacsnode.observe import AssociationEnded, AssociationRejected, Observer
+from pacsnode.observe import (
+    AssociationEnded,
+    AssociationRejected,
+    ConnectionProbed,
+    Observer,
+    current_association,
+)
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +118,7 @@ class DimseServer:
             self._socket,
             enter=self._enter,
             leave=self._leave,
+            probed=self._probed,
             capacity=settings.limits.pre_association,
             seconds=settings.timeouts.acse,
         )
@@ -142,6 +149,9 @@ class DimseServer:
     def _leave(self, address: Address, reason: str) -> None:
         self._observer(AssociationRejected("", "", "", str(address), reason))
 
+    def _probed(self, address: Address) -> None:
+        self._observer(ConnectionProbed(str(address)))
+
     def _enter(self, connection: socket.socket, address: Address, body: bytes) -> None:
         transport = Transport(connection, stop_descriptor=self._stop_descriptor)
         transport.bytes_received = HEADER.size + len(body)
@@ -164,10 +174,11 @@ class DimseServer:
 
     def _run(self, transport: Transport, address: Address, body: bytes) -> None:
         association_id = secrets.token_hex(4)
+        current_association.set(association_id)
         try:
             self._answer(transport, association_id, address, body)
         except Exception:  # the named boundary of an association
-            log.exception("association %s: unexpected error, aborted", association_id)
+            log.exception("unexpected error, the association is aborted")
             abort_connection(transport, None)
         finally:
             transport.close()

@@ -1,11 +1,13 @@
 """The documents say what the program does: what they name is there, and no command or key is missing."""
 
+import dataclasses
 import re
 import shlex
 import tomllib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -15,6 +17,7 @@ from pacsnode.cli.main import pacsnode
 from pacsnode.config import Config, read
 from pacsnode.config.model import PeerSection
 from pacsnode.config.quantities import written
+from pacsnode.observe import Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -121,6 +124,17 @@ def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
 def test_the_readme_names_all_topics_of_the_manual() -> None:
     for page in MANUAL:
         assert f"pacsnode manual {page.removesuffix('.md')}" in README
+
+
+@pytest.mark.parametrize("event", get_args(Event))
+def test_the_manual_names_the_fields_of_each_event(event: type) -> None:
+    log = re.split(r"(?m)^## ", MANUAL["logs.md"])
+    (fields,) = (section for section in log if section.startswith("Fields of a JSON line"))
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower()
+    (row,) = re.findall(rf"(?ms)^    {name} +(.+?)(?=^    \w|^$)", fields)
+    for field in dataclasses.fields(event):
+        said = {"level": "query_retrieve_level", "association_id": ""}.get(field.name, field.name)
+        assert not said or said in row.replace(",", " ").split(), f"{name}.{said} is not in the manual"
 
 
 def test_the_unit_file_starts_a_command_that_exists() -> None:

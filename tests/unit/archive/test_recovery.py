@@ -209,7 +209,7 @@ def test_the_header_of_a_file_is_that_of_its_arrival(parts: Parts, value_bytes: 
     meta = parse_meta(sample.file[:4096])
     header = header_of(BytesReadable(sample.file), meta)
     assert (header.sop_instance_uid, header.study_instance_uid) == (sample.uid, sample.study)
-    assert header.values["PatientID"] == "P7"
+    assert header.values["PatientID"] == "CANARY-7"
 
 
 def test_a_header_without_an_end_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:

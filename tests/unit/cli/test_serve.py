@@ -27,7 +27,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     module.serve = serve  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pacsnode.processes.serve", module)
     monkeypatch.setattr(pacsnode.processes, "serve", module, raising=False)
-    monkeypatch.setattr("pacsnode.cli.logs.configure", lambda *_: None)
+    monkeypatch.setattr("pacsnode.processes.logs.configure", lambda *_, **__: None)
     return configs
 
 

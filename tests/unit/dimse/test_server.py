@@ -31,7 +31,7 @@ from pacsnode.dimse.association.conversation import Conversation, Message, Timeo
 from pacsnode.dimse.association.pdu import A_RELEASE_RQ, PDUType, a_abort
 from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
 from pacsnode.dimse.verification_scp import VerificationSCP
-from pacsnode.observe import AssociationEnded, AssociationRejected, Event
+from pacsnode.observe import AssociationEnded, AssociationRejected, ConnectionProbed, Event
 from tests.dimse_peers import (
     STUDY_ROOT_FIND,
     STUDY_ROOT_GET,
@@ -330,7 +330,7 @@ def test_a_connection_that_closes_at_once_frees_its_place_at_once(
             with serving.connection() as connection:
                 connection.sendall(sent)
                 (reset if end == "reset" else socket.socket.close)(connection)
-        serving.events.wait_for((AssociationRejected, AssociationEnded), number)
+        serving.events.wait_for((AssociationRejected, AssociationEnded, ConnectionProbed), number)
         serving.wait_until_idle()
     with serving.associated() as connection:
         release(connection)
