@@ -16,6 +16,7 @@ from pacsnode.dicom.uid import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 from pacsnode.errors import DamagedObject, OutOfResources, TemporaryError
 from pacsnode.index.base import DuplicatePolicy
 from pacsnode.spool import Entry
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.memory import BytesReadable
 from tests.factories import Parts, Sample, spooled
 
@@ -31,7 +32,7 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
 def recovered(
     parts: Parts, policy: DuplicatePolicy = DuplicatePolicy.KEEP_BOTH
 ) -> tuple[Recovered, list[str]]:
-    return recover(parts.index, parts.spool, parts.with_policy(policy))
+    return recover(parts.index, parts.spool, parts.with_policy(policy), parts.custody)
 
 
 def test_an_empty_spool_needs_nothing(parts: Parts) -> None:
@@ -197,6 +198,7 @@ def test_nothing_stays_open(parts: Parts) -> None:
     recovered(parts)  # the index opens what it reads with
     spooled(parts.spool, Sample(2).file)
     spooled(parts.spool, b"torn")
+    parts.custody.note(CustodyKind.DISK_FAILED, "so that the state's WAL is open")
     descriptors = len(os.listdir("/proc/self/fd"))
     recovered(parts)
     recovered(parts)

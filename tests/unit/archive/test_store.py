@@ -31,6 +31,7 @@ from pacsnode.errors import (
     UnreadableDataSet,
 )
 from pacsnode.index.base import Added, Adding, Arrival, DuplicatePolicy, Located
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.memory import BytesReadable
 from tests.factories import JPEG_LOSSLESS, MR, Parts, Sample, element, padded
 
@@ -252,6 +253,7 @@ def racing(
         spool=parts.spool,
         objects=parts.objects,
         policy=policy,
+        custody=parts.custody,
         max_data_set_bytes=1 << 20,
         stored=lambda: None,
     )
@@ -453,6 +455,7 @@ def test_what_is_abandoned_leaves_nothing(parts: Parts) -> None:
 
 def test_nothing_stays_open(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     parts.put(SAMPLE)
+    parts.custody.note(CustodyKind.DISK_FAILED, "so that the state's WAL is open")
     descriptors = len(os.listdir("/proc/self/fd"))
     parts.put(SAMPLE)
     parts.put(OTHER)

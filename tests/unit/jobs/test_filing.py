@@ -52,7 +52,12 @@ def filing(
     parts: Parts, clock: Callable[[], float] | None = None, stop: Callable[[], bool] = lambda: False
 ) -> Filing:
     return Filing(
-        index=parts.index, spool=parts.spool, storage=parts.storage, stop=stop, now=clock or Monotonic()
+        index=parts.index,
+        spool=parts.spool,
+        storage=parts.storage,
+        custody=parts.custody,
+        stop=stop,
+        now=clock or Monotonic(),
     )
 
 
@@ -194,7 +199,7 @@ def test_a_crash_at_any_step_leaves_one_object_and_no_entry(
         with pytest.raises(Died):
             filing(parts).step()
     assert objects(parts) or parts.spool.entries(), "at every point there is a copy"
-    recover(parts.index, parts.spool, parts.with_policy(policy))
+    recover(parts.index, parts.spool, parts.with_policy(policy), parts.custody)
     filing(parts).step()
     assert objects(parts) == {name(SAMPLE): SAMPLE.file}
     assert parts.spool.entries() == parts.index.waiting(limit=10) == []
