@@ -55,7 +55,9 @@ class NodeState:
             self._folder.close()
             raise
         self._state = opened.state
-        self.custody = Custody(opened.state, process=process, now_ms=now_ms, trouble=opened.trouble)
+        self.custody = Custody(
+            opened.state, process=process, now_ms=now_ms, trouble=opened.trouble, advice=self.advice
+        )
         if opened.trouble is not None:
             log.error("%s; %s", opened.trouble, self.advice())
 
@@ -134,7 +136,7 @@ class NodeState:
         if self.trouble is None:
             found = self._folder.examined(self._state.path, everything=True)
             if found.trouble is not None:
-                self.custody.damaged(f"{found.trouble}; {self.advice()}")
+                self.custody.damaged(found.trouble)
         return self.trouble is not None
 
     def report(self) -> dict[str, Any]:

@@ -23,21 +23,31 @@ _RETRY_SECONDS = 30.0
 
 
 class Custody:
-    """Records events. Any thread may call any method; `step` is a job's."""
+    """Records events. Any thread may call any method; one at a time calls `step`, which is a job's."""
 
     def __init__(
-        self, state: State | None, *, process: str, now_ms: Callable[[], int], trouble: str | None = None
+        self,
+        state: State | None,
+        *,
+        process: str,
+        now_ms: Callable[[], int],
+        trouble: str | None = None,
+        advice: Callable[[], str] = lambda: "nothing is recorded any more",
     ) -> None:
-        """Without a state `trouble` says why; without both, events go nowhere."""
+        """Without a state `trouble` says why; without both, events go nowhere.
+
+        `advice` is what to do when the state is found damaged while it is used.
+        """
         self._state = state
         self._process = process
         self._now_ms = now_ms
         self._trouble = trouble
-        self._unwritten: deque[CustodyEvent] = deque(maxlen=_MAX_UNWRITTEN)
+        self._advice = advice
+        self._unwritten: deque[CustodyEvent] = deque()
 
     @property
     def trouble(self) -> str | None:
-        """Why the node receives only, None if it does not."""
+        """What is wrong with the state, so that the node receives only; None if nothing is."""
         return self._trouble
 
     @property
@@ -58,19 +68,17 @@ class Custody:
         event = CustodyEvent(
             kind, self._now_ms(), self._process, detail, name, sop_instance_uid, association_id
         )
-        if self._record([event]):
-            return True
-        if self._trouble is None and self._state is not None:
-            self._unwritten.append(event)
-        return False
+        reason = self._refusal([event])
+        if reason:
+            _log(event, reason)
+            self._keep(event)
+        return reason is None
 
     def note_later(self, kind: CustodyKind, detail: str, *, name: str = "") -> None:
         """Leave an event to the next `step`: for a thread that must not wait for a disk that has just failed."""
         event = CustodyEvent(kind, self._now_ms(), self._process, detail, name)
-        if self._trouble is None:
-            self._unwritten.append(event)
-        else:
-            _log(event, self._trouble)
+        if not self._keep(event):
+            _log(event, self._trouble or "too many wait")
 
     def disk_failed(self, place: str, reason: str) -> None:
         """Note that a write that should be durable failed."""
@@ -80,32 +88,40 @@ class Custody:
         """Write nothing to the state from now on: it was found damaged while it was used."""
         if self._trouble is None:
             self._trouble = trouble
-            log.error("%s; this node receives only from now on", trouble)
+            log.error("%s; %s", trouble, self._advice())
 
     def step(self) -> float:
         """Record what waits; return after how many seconds to come again."""
         waiting = list(self._unwritten)
-        if waiting and self._record(waiting):
-            for _ in waiting:  # only this thread takes from the left
+        if not waiting:
+            return _RETRY_SECONDS
+        reason = self._refusal(waiting)
+        if reason is None:
+            for _ in waiting:  # only a step takes from this end
                 self._unwritten.popleft()
+        else:
+            log.warning("%d custody events still cannot be recorded: %s", len(waiting), reason)
         return _RETRY_SECONDS
 
-    def _record(self, events: list[CustodyEvent]) -> bool:
-        trouble = None if self._trouble is None else "the state is damaged or missing"
-        if trouble is None:
-            if self._state is None:
-                return False
-            try:
-                self._state.record(events)
-            except PacsNodeError as error:
-                trouble = str(error)
-                if isinstance(error, PermanentError):
-                    self.damaged(trouble)
-            else:
-                return True
-        for event in events:
-            _log(event, trouble)
-        return False
+    def _keep(self, event: CustodyEvent) -> bool:
+        if self._state is None or self._trouble is not None or len(self._unwritten) >= _MAX_UNWRITTEN:
+            return False
+        self._unwritten.append(event)
+        return True
+
+    def _refusal(self, events: list[CustodyEvent]) -> str | None:
+        """Record events; return why they are not recorded, nothing (but not None) if nobody keeps a state."""
+        if self._trouble is not None:
+            return "the state is damaged or missing"
+        if self._state is None:
+            return ""
+        try:
+            self._state.record(events)
+        except PacsNodeError as error:
+            if isinstance(error, PermanentError):
+                self.damaged(str(error))
+            return str(error)
+        return None
 
 
 def _log(event: CustodyEvent, reason: str) -> None:

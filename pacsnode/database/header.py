@@ -16,6 +16,9 @@ def refuse_damaged(path: Path) -> None:
     While there is a WAL the end may be in it, so the length says nothing. A file that is not there is none that
     is damaged; raises `OSError` if it cannot be read.
     """
+    has_wal = False
+    with contextlib.suppress(FileNotFoundError):
+        has_wal = path.with_name(path.name + "-wal").stat().st_size > 0
     try:
         with path.open("rb") as file:
             header = file.read(_HEADER_BYTES)
@@ -29,9 +32,5 @@ def refuse_damaged(path: Path) -> None:
     page_size = int.from_bytes(header[16:18], "big")
     pages = int.from_bytes(header[28:32], "big")
     expected = (65536 if page_size == 1 else page_size) * pages
-    wal = path.with_name(path.name + "-wal")
-    with contextlib.suppress(FileNotFoundError):
-        if wal.stat().st_size:
-            return
-    if length < expected:
+    if length < expected and not has_wal:
         raise PermanentError(f"{path} is damaged: {length} bytes instead of {expected}")

@@ -115,6 +115,7 @@ class StateFolder:
         with ExitStack() as undo:
             state = SqliteState(self._file(number))
             undo.callback(state.close)
+            state.settle()
             self._mark(number)
             undo.pop_all()
         return Opened(state)
@@ -140,6 +141,7 @@ class StateFolder:
             try:
                 state.raise_revision(revision)
                 state.record([event])
+                state.settle()
             finally:
                 state.close()
             self._mark(number)

@@ -110,6 +110,11 @@ class SqliteState:
             lambda connection: connection.execute("UPDATE node SET revision = max(revision, ?)", (above,))
         )
 
+    def settle(self) -> None:
+        """Have all that is written in the file itself, on the disk; raises `TemporaryError`."""
+        if not self._database.checkpoint():
+            raise TemporaryError(f"{self.path}: another process holds it back")
+
     def copy(self, target: Path, *, stop: Callable[[], bool]) -> int | None:
         """See `State.copy`."""
         with (
