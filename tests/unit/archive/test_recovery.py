@@ -227,3 +227,26 @@ def test_what_was_recovered_is_stored_once_more_as_the_same(parts: Parts) -> Non
     assert parts.put(SAMPLE) is Outcome.ALREADY_STORED
     (place,) = parts.everything()
     assert place.data_set_crc32c == google_crc32c.value(SAMPLE.data_set)
+
+
+def test_what_is_set_aside_is_recorded(parts: Parts) -> None:
+    entry = misnamed(parts, b"torn")
+    assert recovered(parts)[0] == Recovered(set_aside=1)
+    (event,) = parts.noted()
+    assert (event.kind, event.name) == (CustodyKind.SET_ASIDE, entry.name)
+
+
+def test_what_cannot_be_recorded_is_not_set_aside(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OutOfResources("disk is full")
+
+    entry = misnamed(parts, b"torn")
+    whole = spooled(parts.spool, SAMPLE.file)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.state, "record", full)
+        counts, (reason,) = recovered(parts)
+    assert counts == Recovered(indexed=1, left=1)
+    assert reason.endswith("left where it is")
+    assert entry in parts.spool.entries()
+    assert recovered(parts)[0] == Recovered(waiting=1, set_aside=1)
+    assert parts.spool.entries() == [whole]
