@@ -7,6 +7,7 @@ from typing import Self
 
 import google_crc32c
 
+from pacsnode.archive.custody import Custody
 from pacsnode.archive.objects import Objects
 from pacsnode.archive.store import Outcome, Store, StoreRequest
 from pacsnode.dicom.header import Header
@@ -16,6 +17,8 @@ from pacsnode.index.base import Arrival, DuplicatePolicy, Located
 from pacsnode.index.sqlite import SqliteIndex
 from pacsnode.observe import Event
 from pacsnode.spool import Entry, Spool
+from pacsnode.state.base import CustodyEvent
+from pacsnode.state.sqlite import SqliteState
 from pacsnode.storage.base import Storage
 from pacsnode.storage.memory import MemoryStorage
 
@@ -175,6 +178,8 @@ class Parts:
         self.storage = storage if storage is not None else MemoryStorage()
         self.objects = Objects(self.spool, self.storage)
         self.rings = 0
+        self.state = SqliteState(folder / "state.db")
+        self.custody = Custody(self.state, process="test", now_ms=self.clock)
         self.store = self.with_policy(policy, max_data_set_bytes=max_data_set_bytes)
 
     def with_policy(self, policy: DuplicatePolicy, *, max_data_set_bytes: int = 1 << 20) -> Store:
@@ -183,6 +188,7 @@ class Parts:
             spool=self.spool,
             objects=self.objects,
             policy=policy,
+            custody=self.custody,
             max_data_set_bytes=max_data_set_bytes,
             stored=self._ring,
         )
@@ -202,7 +208,12 @@ class Parts:
         """Return all versions of all instances."""
         return [place for page in self.index.everything() for place in page]
 
+    def noted(self) -> list[CustodyEvent]:
+        """Return what was recorded."""
+        return [recorded.event for recorded in self.state.events(limit=1000)]
+
     def close(self) -> None:
+        self.state.close()
         self.index.close()
         self.storage.close()
         self.spool.close()

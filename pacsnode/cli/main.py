@@ -40,6 +40,7 @@ _COMMANDS = {
         "studies", "show", "Show a study, series or instance of this node, and where its bytes are."
     ),
     "storage": _Entry("storage", "storage", "Check what is stored."),
+    "state": _Entry("state", "state", "Check what must not be forgotten, list its copies, and restore one."),
     "manual": _Entry("manual", "manual", "Read the manual."),
     "completion": _Entry("manual", "completion", "Print the completion script for a shell."),
 }

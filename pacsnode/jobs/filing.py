@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pacsnode.archive.custody import Custody
 from pacsnode.archive.objects import crc32c_of, entry_of, name_of
 from pacsnode.errors import DamagedObject, ObjectExists, ObjectNotFound, PermanentError, TemporaryError
 from pacsnode.index.base import Index, Located
 from pacsnode.spool import Entry, Spool
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable, Storage
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Filing:
         index: Index,
         spool: Spool,
         storage: Storage,
+        custody: Custody,
         stop: Callable[[], bool],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -52,6 +55,7 @@ class Filing:
         self._index = index
         self._spool = spool
         self._storage = storage
+        self._custody = custody
         self._stop = stop
         self._now = now
         self._state = FilingState()
@@ -117,6 +121,12 @@ class Filing:
             if located.instance_id not in self._reported:
                 self._reported.add(located.instance_id)
                 log.error("instance %s stays in the spool: %s", located.sop_instance_uid, error)
+                self._custody.note(
+                    _kind_of(error),
+                    str(error),
+                    name=name_of(located),
+                    sop_instance_uid=located.sop_instance_uid,
+                )
             return False
         return True
 
@@ -144,3 +154,9 @@ class Filing:
             return stored.length == located.file_length and crc32c_of(stored) == located.file_crc32c
         finally:
             stored.close()
+
+
+def _kind_of(error: PermanentError) -> CustodyKind:
+    if isinstance(error, DamagedObject):
+        return CustodyKind.DAMAGED
+    return CustodyKind.LOST if isinstance(error, ObjectNotFound) else CustodyKind.NOT_FILED

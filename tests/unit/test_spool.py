@@ -157,6 +157,27 @@ def test_a_failed_write_never_publishes_and_makes_the_spool_suspect(
     spool.begin().close()  # not suspect any more: no probe
 
 
+def test_a_disk_that_begins_to_fail_is_told_of_once(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str]] = []
+    spool = Spool(
+        tmp_path, min_free_bytes=0, now_ms=clock, failed=lambda place, reason: told.append((place, reason))
+    )
+    for _ in range(2):
+        incoming = [spool.begin() for _ in range(3)]
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", failing(errno.EIO))
+            for one in incoming:
+                with pytest.raises(OutOfResources):
+                    filled_and_published(one)
+                one.close()
+        spooled(spool, b"the disk is well again")
+    spool.close()
+    assert [place for place, _ in told] == [str(tmp_path / "ready")] * 2
+    assert all(os.strerror(errno.EIO) in reason for _, reason in told)
+
+
 def test_a_probe_that_writes_nothing_leaves_the_spool_suspect(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
