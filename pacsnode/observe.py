@@ -21,6 +21,16 @@ class AssociationRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class AssociationAccepted:
+    """An association that is about to be accepted; exactly one `AssociationEnded` follows."""
+
+    association_id: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationEnded:
     """An established association that is over. `ending` is `released`, `aborted`, `lost` or a sentence."""
 
@@ -94,7 +104,15 @@ class RetrieveEnded:
     seconds: float
 
 
-Event = AssociationRejected | AssociationEnded | Verified | InstanceStored | QueryAnswered | RetrieveEnded
+Event = (
+    AssociationRejected
+    | AssociationAccepted
+    | AssociationEnded
+    | Verified
+    | InstanceStored
+    | QueryAnswered
+    | RetrieveEnded
+)
 
 
 class Observer(Protocol):
