@@ -5,14 +5,16 @@ import selectors
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pacsnode.metrics import Metrics
 from pacsnode.processes.report import ReportSocket
-from pacsnode.processes.summary import NodeState, ProcessState
+from pacsnode.processes.summary import node_report
 
-STARTED_AT = "2026-01-31T09:30:00Z"
+STARTED_AT = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+NOW = STARTED_AT + timedelta(days=3, hours=4, minutes=5)
 SPOOL = {
     "waiting": 12,
     "bytes": 6 << 20,
@@ -31,22 +33,36 @@ JOBS = {
 }
 
 
-def node_state(**changed: Any) -> NodeState:
-    listening = ({"ae_title": "PACSNODE", "host": "127.0.0.1", "port": 11112},)
-    state = {
-        "node": "pacs-1", "version": "0.1.0", "pid": 100, "started_at": STARTED_AT, "snapshot": 1,
-        "data_dir": "/var/lib/pacsnode", "listening": listening,
-    }  # fmt: skip
-    return NodeState(**{**state, **changed})
+def process(role: str, number: int = 0, **changed: Any) -> dict[str, Any]:
+    """Return a process as the supervisor knows it."""
+    return {
+        "role": role,
+        "number": number,
+        "pid": 101 + number,
+        "state": "ready",
+        "snapshot": 1,
+        "started_at": STARTED_AT.isoformat(),
+        "restarts": 0,
+        "heartbeat_age_seconds": 0.4,
+        "report": JOBS if role == "jobs" else Metrics().report(),
+        **changed,
+    }
 
 
-def process_state(role: str, number: int = 1, **changed: Any) -> ProcessState:
-    report: Mapping[str, Any] = JOBS if role == "jobs" else Metrics().report()
-    state = {
-        "pid": 100 + number, "state": "running", "snapshot": 1, "started_at": STARTED_AT,
-        "heartbeat_age_seconds": 0.4, "report": report,
-    }  # fmt: skip
-    return ProcessState(role, number, **{**state, **changed})
+def reported(*processes: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
+    """Return the report of a node with these processes."""
+    status = {
+        "node": "pacs-1",
+        "version": "0.1.0",
+        "pid": 100,
+        "started_at": STARTED_AT.isoformat(),
+        "snapshot": 1,
+        "processes": list(processes),
+        "data_dir": "/var/lib/pacsnode",
+        "listening": [{"ae_title": "PACSNODE", "host": "127.0.0.1", "port": 11112}],
+        **changed,
+    }
+    return node_report(status, now=NOW)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """`pacsnode status`: what the node that runs on this machine says of itself."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
@@ -37,7 +37,7 @@ def status(program: Program, *, output: Output, data_dir: str | None) -> None:
     if output.as_json:
         _print_items(output, report)
     else:
-        for line in lines(report, now=datetime.now(UTC)):
+        for line in lines(report):
             click.echo(printable(line))
     if report["problems"]:
         raise SystemExit(ExitCode.PROBLEMS_FOUND)
@@ -54,11 +54,12 @@ def _print_items(output: Output, report: Mapping[str, Any]) -> None:
     output.result({**rest, "problems": len(report["problems"])}, None)
 
 
-def lines(report: Mapping[str, Any], *, now: datetime) -> Iterator[str]:
+def lines(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines for people, none of them wider than a terminal."""
+    now = datetime.fromisoformat(report["at"])
     yield from _heading(report, now)
     yield ""
-    yield from _processes(report, now)
+    yield from _processes(report["processes"], now)
     yield ""
     yield from _labelled("associations", _associations(report["associations"]))
     yield from _titles(report["associations"])
@@ -81,20 +82,20 @@ def lines(report: Mapping[str, Any], *, now: datetime) -> Iterator[str]:
 def _heading(report: Mapping[str, Any], now: datetime) -> Iterator[str]:
     where = ", ".join(f"{at['ae_title']} on {at['host']}:{at['port']}" for at in report["listening"])
     yield from _wrapped(
-        f"node {report['node']}, pacsnode {report['version']}, up {_since(report['started_at'], now)}, "
-        f"configuration {report['snapshot']}",
+        f"node {report['node']}, pacsnode {report['version']}, process {report['pid']}, "
+        f"up {_since(report['started_at'], now)}, configuration {report['snapshot']}",
         "",
         "  ",
     )
     yield from _wrapped(f"listens as {where or 'nobody'}, data in {report['data_dir']}", "", "  ")
 
 
-def _processes(report: Mapping[str, Any], now: datetime) -> Iterator[str]:
+def _processes(processes: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:
     yield f"{'PROCESS':<12} {'PID':>8}  {'STATE':<11} {'CONFIG':>6}  {'UP':<11} {'RESTARTS':>8}  HEARTBEAT"
-    for process in report["processes"]:
+    for process in processes:
         age = process["heartbeat_age_seconds"]
         yield (
-            f"{name_of(process):<12} {process['pid'] or '-':>8}  {process['state']:<11} "
+            f"{name_of(process):<12} {process['pid'] or '-':>8}  {process['state'].split()[0]:<11} "
             f"{process['snapshot']:>6}  {_since(process['started_at'], now):<11} "
             f"{process['restarts']:>8}  {'-' if age is None else f'{age:.1f} s ago'}"
         ).rstrip()

@@ -1,13 +1,15 @@
 """The report of a node, made of what its processes say of themselves, and what is wrong in it. Pure.
 
-Each worker says what `metrics.Metrics.report` returns, jobs what `jobs.survey.Survey.report` returns; the newest of
-each came with its heartbeat. What a process has not said (yet) is missing, never guessed.
+Each worker says what `metrics.Metrics.report` returns, jobs what `jobs.survey.Survey.report` returns (a worker that
+does the jobs too says both); the newest of each came with its heartbeat. What a process has not said (yet) is missing,
+never guessed.
 
     {"node", "version", "pid", "started_at", "snapshot", "data_dir", "listening": [{"ae_title", "host", "port"}],
      "processes": [{"role", "number", "pid", "state", "snapshot", "started_at", "restarts",
-                    "heartbeat_age_seconds", "report": {...}}],
-     "associations", "stores", "queries", "retrieves", "echoes",      sums over the workers
-     "spool", "index", "filing", "storage", ...                       each part that jobs survey
+                    "heartbeat_age_seconds", "report": {...}}],      as the supervisor knows them
+     "at",                                                           when this was said
+     "associations", "stores", "queries", "retrieves", "echoes",     sums over the workers
+     "spool", "index", "filing", "storage", ...                      each part that jobs survey
      "last_errors": [{"process", "at", "association", "what", "times"}],
      "problems": [a sentence each]}
 
@@ -16,61 +18,33 @@ Times are ISO 8601 in UTC, sizes bytes, durations seconds.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
-HEARTBEAT_SECONDS = 10.0  # a child that is silent for longer is replaced (DESIGN 2)
-ROOM_SECONDS = 600.0  # less room than for this long is a problem
+READY = "ready"  # the state of a process that serves; any other word says what is under way
+SILENCE_SECONDS = 10.0  # a child that is silent for longer is replaced (DESIGN 2)
+SETTLED_SECONDS = 60.0  # one that has lived for so long again is no problem any more
+ROOM_SECONDS = 600.0  # less room than for this long is one
 MOST_ERRORS = 10
 
-RUNNING = "running"
 _COUNTED = ("associations", "stores", "queries", "retrieves")
+_NO_PARTS = frozenset((*_COUNTED, "echoes", "last_errors"))
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessState:
-    """One process as the supervisor knows it. `number` counts the workers from 1; jobs is 1, the supervisor 0.
-
-    `state` is "running" for one that serves; else a word that says what is under way: "starting", "restarting",
-    "stopping". `report` is the newest that it sent.
-    """
-
-    role: str
-    number: int
-    pid: int | None
-    state: str
-    snapshot: int
-    started_at: str
-    restarts: int = 0
-    heartbeat_age_seconds: float | None = None
-    report: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeState:
-    """What the supervisor knows of the whole."""
-
-    node: str
-    version: str
-    pid: int
-    started_at: str
-    snapshot: int
-    data_dir: str
-    listening: tuple[Mapping[str, Any], ...] = ()
-
-
-def node_report(node: NodeState, processes: Sequence[ProcessState]) -> dict[str, Any]:
-    """Return the report of a node whose processes are in these states."""
-    workers = [process.report for process in processes if process.role == "worker"]
-    report: dict[str, Any] = asdict(node)
-    report["listening"] = [dict(where) for where in node.listening]
-    report["processes"] = [{**asdict(process), "report": dict(process.report)} for process in processes]
-    for process in processes:
-        if process.role == "jobs":
-            report |= process.report
-    report |= {part: _sum([w[part] for w in workers if part in w]) for part in _COUNTED}
-    report["echoes"] = sum(worker.get("echoes", 0) for worker in workers)
-    report["last_errors"] = _last_errors(processes)
+def node_report(status: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+    """Return the report of a node; `status` is what the supervisor knows, the first lines of the above."""
+    report: dict[str, Any] = {
+        "data_dir": None,
+        "listening": [],
+        **status,
+        "at": now.isoformat(timespec="seconds"),
+    }
+    said = [process["report"] for process in status["processes"]]
+    for one in said:
+        report |= {part: found for part, found in one.items() if part not in _NO_PARTS}
+    report |= {part: _sum([one[part] for one in said if part in one]) for part in _COUNTED}
+    report["echoes"] = sum(one.get("echoes", 0) for one in said)
+    report["last_errors"] = _last_errors(status["processes"])
     _say_for_how_long_there_is_room(report)
     report["problems"] = list(problems(report))
     return report
@@ -105,11 +79,11 @@ def _sum_by_title(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return sorted(by_title.values(), key=lambda row: (row["ae_title"] is None, -row["now"], -row["total"]))
 
 
-def _last_errors(processes: Sequence[ProcessState]) -> list[dict[str, Any]]:
+def _last_errors(processes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     errors = [
-        {"process": name_of(asdict(process)), **error}
+        {"process": name_of(process), **error}
         for process in processes
-        for error in process.report.get("last_errors", ())
+        for error in process["report"].get("last_errors", ())
     ]
     return sorted(errors, key=lambda error: str(error["at"]), reverse=True)[:MOST_ERRORS]
 
@@ -125,7 +99,7 @@ def _say_for_how_long_there_is_room(report: dict[str, Any]) -> None:
 def problems(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each thing that an administrator has to look at; none for a healthy node."""
     for process in report["processes"]:
-        yield from _process_problems(process, report["snapshot"])
+        yield from _process_problems(process, datetime.fromisoformat(report["at"]))
     yield from _spool_problems(report.get("spool") or {})
     filing = report.get("filing") or {}
     if filing.get("failures"):
@@ -139,14 +113,17 @@ def problems(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"{part}: {found['error']}"
 
 
-def _process_problems(process: Mapping[str, Any], snapshot: int) -> Iterator[str]:
-    name, age = name_of(process), process["heartbeat_age_seconds"]
-    if process["state"] != RUNNING:
-        yield f"{name} is {process['state']}, after {process['restarts']} restarts"
-    elif age is not None and age > HEARTBEAT_SECONDS:
+def _process_problems(process: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    name, age, restarts = name_of(process), process["heartbeat_age_seconds"], process["restarts"]
+    if process["state"] != READY:
+        yield f"{name} is {process['state']}" + (f" (restart {restarts})" if restarts else "")
+    elif age is not None and age > SILENCE_SECONDS:
         yield f"{name} has been silent for {age:.0f} s"
-    elif process["snapshot"] != snapshot:
-        yield f"{name} has configuration {process['snapshot']}, not {snapshot}"
+    elif (
+        restarts
+        and (lived := (now - datetime.fromisoformat(process["started_at"])).total_seconds()) < SETTLED_SECONDS
+    ):
+        yield f"{name} was started again {lived:.0f} s ago (restart {restarts}); the log says why"
 
 
 def _spool_problems(spool: Mapping[str, Any]) -> Iterator[str]:

@@ -4,7 +4,6 @@ import json
 import os
 import stat
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,7 @@ from pacsnode.observe import (
 )
 from pacsnode.processes import report as module
 from pacsnode.processes.report import ReportSocket
-from pacsnode.processes.summary import node_report
-from tests.supervised import JOBS, SPOOL, STARTED_AT, answering, node_state, process_state
-
-NOW = datetime.fromisoformat(STARTED_AT) + timedelta(days=3, hours=4, minutes=5)
+from tests.supervised import JOBS, NOW, SPOOL, answering, process, reported
 
 Run = Callable[..., Result]
 
@@ -57,22 +53,17 @@ def busy() -> Mapping[str, Any]:
     return metrics.report()
 
 
-def processes(**worker: Any):
-    return [
-        process_state("supervisor", 0, heartbeat_age_seconds=None, report={}),
-        process_state("worker", 1, **{"report": busy(), **worker}),
-        process_state("jobs", 1, pid=4194304),
-    ]
+def node(**worker: Any) -> dict[str, Any]:
+    return reported(process("worker", **{"report": busy(), **worker}), process("jobs", pid=4194304))
 
 
 HEALTHY = """\
-node pacs-1, pacsnode 0.1.0, up 3 d 4 h, configuration 1
+node pacs-1, pacsnode 0.1.0, process 100, up 3 d 4 h, configuration 1
 listens as PACSNODE on 127.0.0.1:11112, data in /var/lib/pacsnode
 
 PROCESS           PID  STATE       CONFIG  UP          RESTARTS  HEARTBEAT
-supervisor        100  running          1  3 d 4 h            0  -
-worker 1          101  running          1  3 d 4 h            0  0.4 s ago
-jobs          4194304  running          1  3 d 4 h            0  0.4 s ago
+worker 0          101  ready            1  3 d 4 h            0  0.4 s ago
+jobs          4194304  ready            1  3 d 4 h            0  0.4 s ago
 
 associations  14 now, 14 since start, 1 rejected
               CT1              2 now, 2 since start, 0 rejected
@@ -80,8 +71,7 @@ associations  14 now, 14 since start, 1 rejected
 
 
 def test_a_person_reads_it_in_a_terminal() -> None:
-    report = node_report(node_state(), processes())
-    text = "\n".join(lines(report, now=NOW))
+    text = "\n".join(lines(node()))
     assert max(len(line) for line in text.splitlines()) <= 80
     shown, _, rest = text.partition("              CT12 ")
     assert shown == HEALTHY
@@ -110,8 +100,8 @@ index         2 patients, 3 studies, 9 series, 1,234 instances, 0 versions not
 storage       file:///var/lib/pacsnode/archive, 800.0 GiB free
 
 last errors:
-  2026-01-31T09:33:20Z worker 1: connection refused: silent for 10 s
-  2026-01-31T09:33:20Z worker 1 association 1a2b3c4d: C-STORE of "CT1": 0xA700
+  2026-01-31T09:33:20Z worker 0: connection refused: silent for 10 s
+  2026-01-31T09:33:20Z worker 0 association 1a2b3c4d: C-STORE of "CT1": 0xA700
     OutOfResources: free space in /srv/pacs/spool/ready is under spool.min_free
     (3 times)
 
@@ -120,36 +110,37 @@ no problems"""
 
 
 def test_a_healthy_node(run: Run, tmp_path: Path) -> None:
-    with answering(tmp_path, lambda: node_report(node_state(), processes())):
+    with answering(tmp_path, node):
         result = run("status", "--data-dir", tmp_path)
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("node pacs-1, pacsnode 0.1.0, up ")
+    assert result.output.startswith("node pacs-1, pacsnode 0.1.0, process 100, up ")
     assert result.output.endswith("\nno problems\n")
 
 
 def test_problems_are_named_and_the_exit_code_is_4(run: Run, tmp_path: Path) -> None:
-    jobs = process_state("jobs", report={**JOBS, "spool": {**SPOOL, "free_bytes": 7}})
-    worker = process_state("worker", state="restarting", pid=None, restarts=12, report={})
-    with answering(tmp_path, lambda: node_report(node_state(), [worker, jobs])):
+    jobs = process("jobs", report={**JOBS, "spool": {**SPOOL, "free_bytes": 7}})
+    waiting = "waiting to be started again"
+    worker = process("worker", state=waiting, pid=None, restarts=12, heartbeat_age_seconds=None, report={})
+    with answering(tmp_path, lambda: reported(worker, jobs)):
         result = run("status", "--data-dir", tmp_path)
     assert result.exit_code == 4
-    assert "worker 1            -  restarting       1 " in result.output
+    assert "\nworker 0            -  waiting          1  3 d 4 h           12  -\n" in result.output
     assert result.output.endswith(
-        "problem: worker 1 is restarting, after 12 restarts\n"
+        "problem: worker 0 is waiting to be started again (restart 12)\n"
         "problem: spool: free space is under spool.min_free, images are refused with\n"
         "  0xA700\n"
     )
 
 
 def test_json(run: Run, tmp_path: Path) -> None:
-    with answering(tmp_path, lambda: node_report(node_state(), processes(state="restarting"))):
+    with answering(tmp_path, lambda: node(state="starting", restarts=1)):
         result = run("status", "--json", "--data-dir", tmp_path)
     assert result.exit_code == 4
     items = [json.loads(line) for line in result.output.splitlines()]
-    assert [next(iter(item)) for item in items] == ["process"] * 3 + ["error"] * 2 + ["problem", "result"]
-    assert items[1]["process"]["report"]["stores"]["instances"] == 1200
-    assert items[3]["error"]["what"] == "connection refused: silent for 10 s"
-    assert items[5] == {"problem": {"problem": "worker 1 is restarting, after 0 restarts"}}
+    assert [next(iter(item)) for item in items] == ["process"] * 2 + ["error"] * 2 + ["problem", "result"]
+    assert items[0]["process"]["report"]["stores"]["instances"] == 1200
+    assert items[2]["error"]["what"] == "connection refused: silent for 10 s"
+    assert items[4] == {"problem": {"problem": "worker 0 is starting (restart 1)"}}
     found = items[-1]["result"]
     assert (found["node"], found["problems"], found["associations"]["now"]) == ("pacs-1", 1, 14)
     assert len(found["associations"]["by_ae_title"]) == 13
@@ -157,12 +148,14 @@ def test_json(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_node_that_only_starts(run: Run, tmp_path: Path) -> None:
-    started_at = datetime.now(UTC).isoformat()
-    starting = [
-        process_state(role, state="starting", report={}, started_at=started_at, heartbeat_age_seconds=None)
-        for role in ("worker", "jobs")
-    ]
-    with answering(tmp_path, lambda: node_report(node_state(listening=()), starting)):
+    unheard = {
+        "state": "starting",
+        "report": {},
+        "started_at": NOW.isoformat(),
+        "heartbeat_age_seconds": None,
+    }
+    starting = [process(role, **unheard) for role in ("worker", "jobs")]
+    with answering(tmp_path, lambda: reported(*starting, listening=[])):
         result = run("status", "--data-dir", tmp_path)
     assert result.exit_code == 4
     assert "listens as nobody" in result.output
@@ -170,8 +163,8 @@ def test_a_node_that_only_starts(run: Run, tmp_path: Path) -> None:
 
 
 def test_parts_that_failed_are_shown_as_such(run: Run, tmp_path: Path) -> None:
-    jobs = process_state("jobs", report={**JOBS, "index": {"error": "index-1.db is damaged: \x1b[2J"}})
-    with answering(tmp_path, lambda: node_report(node_state(), [jobs])):
+    jobs = process("jobs", report={**JOBS, "index": {"error": "index-1.db is damaged: \x1b[2J"}})
+    with answering(tmp_path, lambda: reported(jobs)):
         result = run("status", "--data-dir", tmp_path)
     assert result.exit_code == 4
     assert "index         index-1.db is damaged: \ufffd[2J\n" in result.output
