@@ -34,6 +34,18 @@ class InheritedSocket:
         return int(self.socket.getsockname()[1])
 
 
+def inherited_socket(environment: MutableMapping[str, str] = os.environ) -> socket.socket | None:
+    """Return the one socket to accept associations on, None to make one; as `inherited_sockets`."""
+    inherited = inherited_sockets(environment)
+    if len(inherited) > 1:
+        for one in inherited:
+            one.socket.close()
+        raise ConfigError(
+            f"LISTEN_FDS: {len(inherited)} sockets, and the node listens on one; in the .socket unit: one ListenStream="
+        )
+    return inherited[0].socket if inherited else None
+
+
 def inherited_sockets(
     environment: MutableMapping[str, str] = os.environ,
     *,

@@ -40,6 +40,7 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._watchdog_seconds = watchdog_seconds if address else None
         self._monotonic_ns = monotonic_ns
+        self._alive_at_ns = monotonic_ns()
         self._socket: socket.socket | None = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -66,7 +67,7 @@ class Notifier:
 
     @property
     def watchdog_interval_seconds(self) -> float | None:
-        """How often to call `alive`: half of what the manager waits (sd_watchdog_enabled(3)); None for never."""
+        """How often the manager is told that the service moves: half of what it waits (sd_watchdog_enabled(3))."""
         return None if self._watchdog_seconds is None else self._watchdog_seconds / 2
 
     def ready(self, status: str) -> None:
@@ -88,10 +89,18 @@ class Notifier:
         """Say how the service is, for `systemctl status`."""
         self._send(_status(text))
 
-    def alive(self) -> None:
-        """Say that the service moves, if the manager wants to hear it."""
-        if self._watchdog_seconds is not None:
+    def beat(self) -> float | None:
+        """Say that the service moves, if that is due; return after how many seconds it is again, None for never.
+
+        For the loop that is to be watched, each time that it comes round.
+        """
+        if (interval := self.watchdog_interval_seconds) is None:
+            return None
+        now_ns = self._monotonic_ns()
+        if now_ns >= self._alive_at_ns:
+            self._alive_at_ns = now_ns + int(interval * 1e9)
             self._send("WATCHDOG=1")
+        return (self._alive_at_ns - now_ns) / 1e9
 
     def close(self) -> None:
         """Say nothing any more."""

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 import pytest
 
 from pacsnode.errors import ConfigError
-from pacsnode.processes.listening import inherited_sockets
+from pacsnode.processes import listening
+from pacsnode.processes.listening import inherited_socket, inherited_sockets
 
 FIRST = 300  # in a process that has descriptors of its own from 3 on
 
@@ -76,9 +77,9 @@ def udp() -> socket.socket:
 
 
 def connected() -> socket.socket:
-    listening = tcp()
-    with listening, socket.create_connection(listening.getsockname()):
-        return listening.accept()[0]
+    opened = tcp()
+    with opened, socket.create_connection(opened.getsockname()):
+        return opened.accept()[0]
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,32 @@ def test_what_no_manager_writes_is_said_so(environment: dict[str, str], message:
     assert str(caught.value) == message
 
 
+@pytest.fixture
+def _from_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = inherited_sockets.__kwdefaults__
+    monkeypatch.setattr(
+        listening.inherited_sockets, "__kwdefaults__", {**defaults, "first_descriptor": FIRST}
+    )
+
+
+@pytest.mark.usefixtures("_from_first")
+def test_the_one_that_is_listened_on() -> None:
+    assert inherited_socket({}) is None
+    one = tcp()
+    port = one.getsockname()[1]
+    inherited = inherited_socket(passed(one))
+    assert inherited is not None
+    with inherited:
+        assert inherited.getsockname()[1] == port
+
+
+@pytest.mark.usefixtures("_from_first")
+def test_more_than_one_is_said_so() -> None:
+    with pytest.raises(ConfigError, match="LISTEN_FDS: 2 sockets, and the node listens on one"):
+        inherited_socket(passed(tcp(), tcp()))
+    assert not os.path.exists(f"/proc/self/fd/{FIRST}")
+
+
 def test_a_program_that_is_started_so_and_its_child() -> None:
     """As systemd does it: descriptor 3, the process's own number, which only it can know."""
     child = "import os, sys; sys.exit(os.path.exists('/proc/self/fd/3') or 'LISTEN_FDS' in os.environ)"
@@ -140,15 +167,15 @@ def test_a_program_that_is_started_so_and_its_child() -> None:
         f"subprocess.run([sys.executable, '-S', '-c', {child!r}], check=True, close_fds=False); "
         "print(one.port)"
     )
-    with tcp() as listening:
-        start = f'exec 3>&{listening.fileno()}; LISTEN_PID=$$ exec "$@"'
+    with tcp() as opened:
+        start = f'exec 3>&{opened.fileno()}; LISTEN_PID=$$ exec "$@"'
         done = subprocess.run(
             ["bash", "-c", start, "-", sys.executable, "-c", program],
             env={**os.environ, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "dicom"},
-            pass_fds=[listening.fileno()],
+            pass_fds=[opened.fileno()],
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
-        assert (done.returncode, done.stdout) == (0, f"{listening.getsockname()[1]}\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, f"{opened.getsockname()[1]}\n"), done.stderr

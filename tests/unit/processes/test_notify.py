@@ -51,10 +51,20 @@ def test_a_status_that_is_no_text_is_told_as_far_as_it_is(
 
 
 def test_the_watchdog_is_fed_twice_as_often_as_it_looks(manager: ServiceManager) -> None:
-    notifier = Notifier.from_environment(manager.environment(watchdog_usec=30_000_000))
+    now = [5.0]
+    notifier = Notifier.from_environment(
+        manager.environment(watchdog_usec=30_000_000), monotonic_ns=lambda: int(now[0] * 1e9)
+    )
     assert notifier.watchdog_interval_seconds == 15.0
-    notifier.alive()
+    assert notifier.beat() == 15.0
     assert manager.told() == {"WATCHDOG": "1"}
+    now[0] += 4.0
+    assert notifier.beat() == 11.0, "a loop that comes round more often says no more"
+    assert manager.is_silent()
+    now[0] += 20.0
+    assert notifier.beat() == 15.0
+    assert manager.told() == {"WATCHDOG": "1"}
+    assert manager.is_silent()
     notifier.close()
 
 
@@ -66,7 +76,7 @@ def test_the_watchdog_is_fed_twice_as_often_as_it_looks(manager: ServiceManager)
 def test_without_a_watchdog_nothing_is_fed(manager: ServiceManager, environment: dict[str, str]) -> None:
     notifier = Notifier.from_environment({**manager.environment(), **environment}, pid=4711)
     assert notifier.watchdog_interval_seconds is None
-    notifier.alive()
+    assert notifier.beat() is None
     assert manager.is_silent()
     notifier.close()
 
@@ -76,7 +86,7 @@ def test_nobody_need_listen() -> None:
     assert notifier.watchdog_interval_seconds is None
     notifier.ready("ready")
     notifier.reloading()
-    notifier.alive()
+    assert notifier.beat() is None
     notifier.stopping("stopping")
     notifier.close()
 
