@@ -38,6 +38,16 @@ class ConnectionProbed:
 
 
 @dataclass(frozen=True, slots=True)
+class AssociationAccepted:
+    """An association that is about to be accepted; exactly one `AssociationEnded` follows."""
+
+    association_id: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
+
+
+@dataclass(frozen=True, slots=True)
 class AssociationEnded:
     """An established association that is over. `ending` is `released`, `aborted`, `lost` or a sentence."""
 
@@ -114,6 +124,7 @@ class RetrieveEnded:
 Event = (
     AssociationRejected
     | ConnectionProbed
+    | AssociationAccepted
     | AssociationEnded
     | Verified
     | InstanceStored

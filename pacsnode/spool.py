@@ -53,6 +53,18 @@ class Entry:
         return cls(int(match[1], 16), int(match[2]), int(match[3], 16)) if match else None
 
 
+@dataclass(frozen=True, slots=True)
+class SpoolUse:
+    """How much is in the spool, and how much more its disk can take before `spool.min_free` is reached."""
+
+    waiting: int
+    bytes: int
+    oldest_age_seconds: float | None
+    damaged: int
+    free_bytes: int
+    min_free_bytes: int
+
+
 class Incoming:
     """A file being received: no name, nothing durable, gone if the process dies. Not thread-safe."""
 
@@ -207,6 +219,19 @@ class Spool:
         """Return all entries in the order of their tokens; files with other names are not the spool's."""
         entries = [entry for entry in map(Entry.parse, self._ready.names()) if entry is not None]
         return sorted(entries, key=lambda entry: entry.token)
+
+    def use(self) -> SpoolUse:
+        """Return how much is in it; raises `OSError`."""
+        entries = self.entries()
+        oldest_ms = min((entry.received_at_ms for entry in entries), default=None)
+        return SpoolUse(
+            waiting=len(entries),
+            bytes=sum(entry.length for entry in entries),
+            oldest_age_seconds=None if oldest_ms is None else max(0, self._now_ms() - oldest_ms) / 1000,
+            damaged=len(os.listdir(self._damaged)) if self._damaged.is_dir() else 0,
+            free_bytes=self._ready.free_bytes(),
+            min_free_bytes=self._min_free_bytes,
+        )
 
     def set_aside(self, entry: Entry) -> Path:
         """Move a damaged entry to `damaged/` and return where it lies now."""

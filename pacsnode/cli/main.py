@@ -35,6 +35,7 @@ _COMMANDS = {
     "find": _Entry("find", "find", "Query a peer (C-FIND)."),
     "get": _Entry("retrieve", "get", "Fetch images from a peer into a folder (C-GET)."),
     "move": _Entry("retrieve", "move", "Have a peer send images to another one (C-MOVE)."),
+    "status": _Entry("status", "status", "Show how the node that runs is, and exit 4 if anything is wrong."),
     "studies": _Entry("studies", "studies", "List the studies of this node."),
     "show": _Entry(
         "studies", "show", "Show a study, series or instance of this node, and where its bytes are."

@@ -37,6 +37,7 @@ from pacsnode.dimse.contexts import FIND_MODELS, GET_MODELS, MOVE_MODELS, VERIFI
 from pacsnode.dimse.scp import SCP
 from pacsnode.dimse.status import GeneralStatus
 from pacsnode.observe import (
+    AssociationAccepted,
     AssociationEnded,
     AssociationRejected,
     ConnectionProbed,
@@ -233,6 +234,8 @@ class DimseServer:
             lambda service: isinstance(self._policy.decide(request.calling_ae_title, service), Allowed),
             private_sop_classes=self._settings.private_sop_classes,
         )
+        parties = (association_id, request.calling_ae_title, request.called_ae_title, str(address))
+        self._observer(AssociationAccepted(*parties))
         try:
             conversation = acceptor.accept(
                 transport,

@@ -90,7 +90,7 @@ def typed() -> Iterator[list[str]]:
     """Yield the pacsnode command lines of README and manual."""
     for text in (README, *MANUAL.values()):
         for line in text.splitlines():
-            match = re.match(r"(?:    |\$ )?(?:\.venv/bin/)?pacsnode +(.+)", line)
+            match = re.match(r"(?:    |\$ )?(?:\.venv/bin/|/opt/pacsnode/bin/)?pacsnode +(.+)", line)
             if match:
                 yield shlex.split(match[1], comments=True)
 
@@ -141,3 +141,9 @@ def test_the_unit_file_starts_a_command_that_exists() -> None:
     unit = (ROOT / "systemd" / "pacsnode.service").read_text(encoding="utf-8")
     assert re.search(r"(?m)^ExecStart=\S+/pacsnode serve$", unit)
     assert re.search(r"(?m)^RestartPreventExitStatus=78$", unit)
+
+
+def test_the_recipe_installs_files_that_are_there() -> None:
+    named = set(re.findall(r"systemd/[\w./-]+", MANUAL["systemd.md"]))
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "systemd").rglob("*") if path.is_file()}
+    assert {name.rstrip(".") for name in named if not name.startswith("systemd/system/")} == there

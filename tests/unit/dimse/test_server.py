@@ -31,7 +31,13 @@ from pacsnode.dimse.association.conversation import Conversation, Message, Timeo
 from pacsnode.dimse.association.pdu import A_RELEASE_RQ, PDUType, a_abort
 from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
 from pacsnode.dimse.verification_scp import VerificationSCP
-from pacsnode.observe import AssociationEnded, AssociationRejected, ConnectionProbed, Event
+from pacsnode.observe import (
+    AssociationAccepted,
+    AssociationEnded,
+    AssociationRejected,
+    ConnectionProbed,
+    Event,
+)
 from tests.dimse_peers import (
     STUDY_ROOT_FIND,
     STUDY_ROOT_GET,
@@ -298,6 +304,21 @@ def test_a_caller_who_may_nothing_is_rejected_and_the_rule_is_told_to_us_alone()
             connection.sendall(associate_request())
             results = [d.result for d in decode_accept(read_pdu(connection)[1]).decisions]
             assert results == [0, 1, 1, 1, 1], "refused context by context"
+
+
+def test_the_acceptance_is_heard_of_once_before_the_end(serving: Serving) -> None:
+    with serving.associated() as connection:
+        (accepted,) = serving.events.wait_for(AssociationAccepted)
+        release(connection)
+    (ended,) = serving.events.wait_for(AssociationEnded)
+    assert isinstance(accepted, AssociationAccepted)
+    assert isinstance(ended, AssociationEnded)
+    assert (accepted.association_id, accepted.calling_ae_title, accepted.peer_address) == (
+        ended.association_id,
+        "CT1",
+        ended.peer_address,
+    )
+    assert serving.events.events == [accepted, ended]
 
 
 # Places

@@ -343,8 +343,10 @@ def test_an_entry_that_is_gone_is_reported_once(parts: Parts, caplog: pytest.Log
 
 def test_a_damaged_index_is_not_swallowed(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts.index, "waiting", raising(PermanentError("damaged")))
+    job = filing(parts)
     with pytest.raises(PermanentError):
-        filing(parts).step()
+        job.step()
+    assert job.report() == {"failures": 1, "trouble": "damaged", "kept": 0}
 
 
 def test_an_object_that_goes_while_it_is_compared_waits(
@@ -370,3 +372,22 @@ def test_served_bytes_are_the_same_before_while_and_after(parts: Parts) -> None:
         assert readable.length == len(SAMPLE.file)
         readable.close()
     assert name_of(before) == name(SAMPLE)
+
+
+def test_it_tells_how_it_goes(parts: Parts, monkeypatch: pytest.MonkeyPatch, clock: Monotonic) -> None:
+    healthy = {"failures": 0, "trouble": None, "kept": 0}
+    parts.put(SAMPLE)
+    parts.storage.put(name(SAMPLE), BytesReadable(b"something else"))
+    job = filing(parts, clock)
+    assert job.report() == healthy
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.storage, "put", raising(OutOfResources("bucket away")))
+        for failures in (1, 2):
+            clock.seconds += job.step()
+            assert job.report() == {"failures": failures, "trouble": "bucket away", "kept": 0}
+    clock.seconds += job.step()
+    assert job.report() == {**healthy, "kept": 1}, "another object has its name"
+    parts.storage.delete(name(SAMPLE))
+    clock.seconds += job.step()
+    assert objects(parts) == {name(SAMPLE): SAMPLE.file}
+    assert job.report() == healthy
