@@ -102,7 +102,7 @@ class AssociationLog:
         done = ", ".join(f"{number} {what}" for what, number in counts.items()) or "nothing done"
         log.info(
             'association %s from %s "%s" to "%s" %s after %.3f s: %s; contexts %d accepted, %d refused; '
-            "%d bytes received, %d sent",
+            "%d bytes received, %d sent%s",
             event.association_id,
             event.peer_address,
             escaped(event.calling_ae_title),
@@ -114,4 +114,5 @@ class AssociationLog:
             event.contexts_rejected,
             event.bytes_received,
             event.bytes_sent,
+            f"; refused: {escaped(event.refused)}" if event.refused else "",
         )

@@ -206,9 +206,7 @@ class Model:
 
     def located(self, query: Query) -> set[int]:
         """Return the ids of the instances that `locate` should give."""
-        return {
-            self.instance_id(image) for entity in self.answers(query) for image in seen(query, entity)
-        }
+        return {self.instance_id(image) for entity in self.answers(query) for image in seen(query, entity)}
 
 
 def seen(query: Query, entity: Entity) -> list[Entity]:

@@ -16,9 +16,7 @@ from pacsnode.dicom.visibility import Trait, View, Visibility
 from pacsnode.index import conditions, schema
 from pacsnode.index.conditions import NOTHING, Fragment, any_of, joined
 
-_SENT_BY = (
-    "instance.sender IN (SELECT id FROM sender WHERE ae_title IN (SELECT value FROM json_each(?)))"
-)
+_SENT_BY = "instance.sender IN (SELECT id FROM sender WHERE ae_title IN (SELECT value FROM json_each(?)))"
 
 
 def levels(visibility: Visibility, level: Level) -> set[Level]:

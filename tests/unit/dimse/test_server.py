@@ -13,9 +13,9 @@ from typing import Self
 
 import pytest
 
-from pacsnode.access.peer import Peer, Service
+from pacsnode.access.peer import CalledTitle, Peer, Service
 from pacsnode.access.policy import Policy, UnknownPeers
-from pacsnode.dimse.admission import Limits
+from pacsnode.dimse.admission import Admission, Limits
 from pacsnode.dimse.association.acceptor import LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION
 from pacsnode.dimse.association.acse import (
     APPLICATION_CONTEXT_NAME,
@@ -27,9 +27,10 @@ from pacsnode.dimse.association.acse import (
     encode_request,
 )
 from pacsnode.dimse.association.command import CommandField, Element, response
-from pacsnode.dimse.association.conversation import Conversation, Message, Timeouts
+from pacsnode.dimse.association.conversation import Conversation, Message
 from pacsnode.dimse.association.pdu import A_RELEASE_RQ, PDUType, a_abort
-from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
+from pacsnode.dimse.rules import Timeouts
+from pacsnode.dimse.server import DimseServer, Rules, SCPs
 from pacsnode.dimse.verification_scp import VerificationSCP
 from pacsnode.observe import AssociationEnded, AssociationRejected, Event
 from tests.dimse_peers import (
@@ -50,16 +51,12 @@ from tests.factories import CT, Sample
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 SYNTAXES = (VERIFICATION, CT, STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET)
-SETTINGS = ServerSettings(
-    ae_title="PACSNODE",
-    ae_title_aliases=("OLDPACS",),
-    host="127.0.0.1",
-    port=0,
+TITLES = (CalledTitle("PACSNODE", ("OLDPACS",)),)
+RULES = Rules(
+    policy=Policy(TITLES, unknown_peers=UnknownPeers.ALL),
     limits=Limits(associations=3, pre_association=100),
     max_pdu_bytes=65536,
     timeouts=Timeouts(acse=10.0, dimse=10.0, network=10.0),
-    check_called_ae=True,
-    private_sop_classes=True,
 )
 
 
@@ -101,11 +98,12 @@ class FakeSCP:
 class Serving:
     """A running server with fake SCPs."""
 
-    def __init__(self, settings: ServerSettings = SETTINGS, policy: Policy | None = None) -> None:
+    def __init__(self, rules: Rules = RULES, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.events = Events()
         self.storage, self.query, self.get, self.move = FakeSCP(), FakeSCP(), FakeSCP(), FakeSCP()
         scps = SCPs(VerificationSCP(self.events), self.storage, self.query, self.get, self.move)
-        self.server = DimseServer(settings, policy or Policy((), UnknownPeers.ALL), scps, self.events)
+        self.admission = Admission()
+        self.server = DimseServer(rules, scps, self.events, host=host, port=port, admission=self.admission)
         self.is_stopped = False
 
     def __enter__(self) -> Self:
@@ -115,6 +113,7 @@ class Serving:
     def __exit__(self, *_: object) -> None:
         if not self.is_stopped:
             self.stop(5.0)
+        self.admission.close()
 
     def stop(self, grace_seconds: float) -> None:
         self.is_stopped = True
@@ -143,12 +142,12 @@ class Serving:
             return decode_rejection(body)
 
     def is_idle(self) -> bool:
-        return not self.server._current() and self.server._admission._associations == 0
+        return not self.server._current() and self.admission.taken() == 0
 
     def wait_for_place(self) -> None:
         """Wait until the thread of an association that is over has let go of its place."""
         deadline, never = time.monotonic() + 20, threading.Event()
-        while self.server._admission._associations >= SETTINGS.limits.associations:
+        while self.admission.taken() >= RULES.limits.associations:
             assert time.monotonic() < deadline
             never.wait(0.005)
 
@@ -281,15 +280,17 @@ def test_our_titles_are_accepted(serving: Serving, called: str) -> None:
 
 def test_any_called_title_where_it_is_not_checked() -> None:
     with (
-        Serving(replace(SETTINGS, check_called_ae=False)) as serving,
+        Serving(
+            replace(RULES, policy=Policy(TITLES, (), UnknownPeers.ALL, check_called_ae=False))
+        ) as serving,
         serving.associated("NOBODY") as connection,
     ):
         release(connection)
 
 
 def test_a_caller_who_may_nothing_is_rejected_and_the_rule_is_told_to_us_alone() -> None:
-    policy = Policy([Peer("ct", "CT1", allow=frozenset({Service.ECHO}))], UnknownPeers.NONE)
-    with Serving(policy=policy) as serving:
+    policy = Policy(TITLES, [Peer("ct", "CT1", allow=frozenset({Service.ECHO}))], UnknownPeers.NONE)
+    with Serving(replace(RULES, policy=policy)) as serving:
         assert serving.rejected(calling="UNKNOWN") == Rejection(1, 1, 3)
         (event,) = serving.events.wait_for(AssociationRejected)
         assert isinstance(event, AssociationRejected)
@@ -347,7 +348,7 @@ def test_silent_connections_do_not_take_the_places_of_associations(serving: Serv
 
 def test_when_the_lobby_is_full_the_longest_silent_one_gives_way(serving: Serving) -> None:
     limits = Limits(associations=3, pre_association=3)
-    with Serving(replace(SETTINGS, limits=limits)) as serving, ExitStack() as stack:
+    with Serving(replace(RULES, limits=limits)) as serving, ExitStack() as stack:
         silent = [stack.enter_context(serving.connection()) for _ in range(5)]
         assert [read_to_end(connection) for connection in silent[:2]] == [b"", b""]
         events = serving.events.wait_for(AssociationRejected, 2)
@@ -366,7 +367,7 @@ def test_when_the_lobby_is_full_the_longest_silent_one_gives_way(serving: Servin
     ],
 )
 def test_a_limit_rejects_whom_it_is_for_and_nobody_else(limits: Limits, is_for_all: bool) -> None:
-    with Serving(replace(SETTINGS, limits=limits)) as serving:
+    with Serving(replace(RULES, limits=limits)) as serving:
         with serving.associated(calling="CT1") as connection:
             assert serving.rejected(calling="CT1 ") == LOCAL_LIMIT_EXCEEDED
             if is_for_all:
@@ -381,7 +382,7 @@ def test_a_limit_rejects_whom_it_is_for_and_nobody_else(limits: Limits, is_for_a
 
 
 def test_a_silent_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = replace(SETTINGS, timeouts=Timeouts(acse=0.1, dimse=10.0, network=10.0))
+    settings = replace(RULES, timeouts=Timeouts(acse=0.1, dimse=10.0, network=10.0))
     with Serving(settings) as serving, serving.connection() as connection:
         started = time.monotonic()
         assert read_to_end(connection) == b""  # AA-2 (PS3.8 table 9-10)
@@ -389,7 +390,7 @@ def test_a_silent_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_idle_association_is_aborted_in_time() -> None:
-    settings = replace(SETTINGS, timeouts=Timeouts(acse=10.0, dimse=10.0, network=0.1))
+    settings = replace(RULES, timeouts=Timeouts(acse=10.0, dimse=10.0, network=0.1))
     with Serving(settings) as serving, serving.associated() as connection:
         assert read_to_end(connection) == a_abort(0, 0)
         (event,) = serving.events.wait_for(AssociationEnded)
@@ -546,15 +547,16 @@ def test_stop_leaves_nothing_behind() -> None:
 
 
 def test_an_address_that_is_taken(serving: Serving) -> None:
-    other = Serving(replace(SETTINGS, port=serving.server.port))
+    other = Serving(port=serving.server.port)
     with pytest.raises(OSError, match="in use"):
         other.server.start()
+    other.admission.close()
 
 
 def test_it_listens_on_ipv6(serving: Serving) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    with Serving(replace(SETTINGS, host="::1")) as listening:
+    with Serving(host="::1") as listening:
         with socket.create_connection(("::1", listening.server.port)) as connection:
             connection.settimeout(20.0)
             connection.sendall(associate_request())
