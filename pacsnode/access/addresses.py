@@ -118,6 +118,11 @@ class Sources:
             return False
         return caller in self or any(caller in resolved.get(name, frozenset()) for name in self.names)
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The sources as people write them."""
+        networks = (str(one.network_address if one.num_addresses == 1 else one) for one in self.networks)
+        return (*networks, *self.names)
+
     def __str__(self) -> str:
-        networks = [str(one.network_address if one.num_addresses == 1 else one) for one in self.networks]
-        return ", ".join((*networks, *self.names))
+        return ", ".join(self.texts)

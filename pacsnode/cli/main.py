@@ -39,6 +39,7 @@ _COMMANDS = {
     "show": _Entry(
         "studies", "show", "Show a study, series or instance of this node, and where its bytes are."
     ),
+    "peers": _Entry("known_peers", "peers", "List who is known to this node, and what each may do."),
     "storage": _Entry("storage", "storage", "Check what is stored."),
     "manual": _Entry("manual", "manual", "Read the manual."),
     "completion": _Entry("manual", "completion", "Print the completion script for a shell."),
