@@ -135,8 +135,7 @@ class DimseServer:
         """Listen, on a socket that listens already if there is one; raises `OSError` (address taken)."""
         host, port = self._address
         if listening is None:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+            listening = _listening(host, port)
         self._socket = listening
         self._stop_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._admission = self._shared_admission or Admission()
@@ -307,6 +306,17 @@ class DimseServer:
             conversation.respond(message.context, refusal)
             return
         scp.serve(conversation, message)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; on "::" for IPv4 as well, where the system can."""
+    is_ipv6 = ":" in host
+    return socket.create_server(
+        (host, port),
+        family=socket.AF_INET6 if is_ipv6 else socket.AF_INET,
+        backlog=_BACKLOG,
+        dualstack_ipv6=is_ipv6 and socket.has_dualstack_ipv6(),
+    )
 
 
 @dataclass(frozen=True, slots=True)

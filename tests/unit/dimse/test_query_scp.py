@@ -10,8 +10,10 @@ from pydicom import Dataset
 from pydicom.filereader import read_dataset
 
 from pacsnode.access.peer import Peer
+from pacsnode.access.sees import Sees
 from pacsnode.archive.find import Find
 from pacsnode.dicom.identifier import Query
+from pacsnode.dicom.visibility import Trait, View
 from pacsnode.dimse.association.command import CommandField, Element
 from pacsnode.dimse.association.endings import (
     AssociationOver,
@@ -214,6 +216,13 @@ def test_an_index_that_fails_on_the_way(error: PacsNodeError, code: int) -> None
     (event,) = heard.events
     assert isinstance(event, QueryAnswered)
     assert (event.matches, event.status) == (2, code)
+
+
+def test_a_query_carries_what_its_requester_sees() -> None:
+    index = FakeIndex()
+    served(index, request(identifier()), Peer("ws", "CT1", sees=(Sees(own_sends=True),)))
+    served(index, request(identifier()), Peer("other", "CT2", sees=()))
+    assert [query.visibility for query in index.queries] == [(View((Trait(None, ("CT1",)),)),), None]
 
 
 # Cancel

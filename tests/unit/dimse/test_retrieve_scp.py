@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydicom.filereader import read_dataset
 
 from pacsnode.access.peer import Peer
+from pacsnode.access.sees import Sees
 from pacsnode.archive.retrieve import Retrieve
 from pacsnode.dimse import retrieve_scp as module
 from pacsnode.dimse.association.command import CommandField, CommandSet, Element
@@ -348,6 +349,42 @@ def test_an_unknown_destination_is_refused_without_calling_anybody(
     (final,) = moved(parts, heard, move_request(title))
     assert status(final) == 0xA801
     assert event_of(heard).status == 0xA801
+
+
+@pytest.mark.parametrize(
+    ("allowed", "rule"),
+    [
+        (frozenset({"other"}), "peers.me.move_destinations = [other] does not contain ws"),
+        (frozenset[str](), "peers.me.move_destinations = [] does not contain ws"),
+    ],
+)
+def test_a_destination_that_is_not_allowed_is_told_as_an_unknown_one_and_not_called(
+    parts: Parts, heard: Heard, allowed: frozenset[str], rule: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        terms = knowing(listener.getsockname()[1], Peer("me", "CT1", move_destinations=allowed))
+        (final,) = moved(parts, heard, move_request(), terms=terms)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    (unknown,) = moved(parts, Heard(), move_request("NOBODY"))
+    assert status(final) == status(unknown) == 0xA801
+    comments = [elements_of(one.command)[Element.ERROR_COMMENT] for one in (final, unknown)]
+    assert comments[0] == comments[1]
+    event = event_of(heard)
+    assert (event.status, event.comment) == (0xA801, rule)
+
+
+def test_only_what_is_seen_is_sent(parts: Parts, heard: Heard) -> None:
+    (final,) = moved(parts, heard, move_request(), terms=terms_of(Peer("ws", "WS1", "127.0.0.1", 1), sees=()))
+    assert (status(final), counts(final)) == (0x0000, (None, 0, 0, 0))
+    script = Answering([get_request()], [], rest=echo_request(99))
+    conversation = conversation_on(script, CONTEXTS, terms=terms_of(sees=(Sees(sent_by=("MR1",)),)))
+    received = conversation.receive()
+    assert received is not None
+    GetSCP(Retrieve(parts.index, parts.objects), heard).serve(conversation, received)
+    (answer,) = responses(parsed(b"".join(script.sent)), CommandField.C_GET)
+    assert (status(answer), counts(answer)) == (0x0000, (None, 0, 0, 0))
 
 
 def test_a_destination_that_is_away_fails_all(parts: Parts, heard: Heard) -> None:

@@ -13,6 +13,7 @@ from typing import Self
 
 import pytest
 
+from pacsnode.access.addresses import Sources
 from pacsnode.access.peer import CalledTitle, Peer, Service
 from pacsnode.access.policy import Policy, UnknownPeers
 from pacsnode.dimse.admission import Admission, Limits
@@ -574,3 +575,180 @@ def test_a_request_of_a_caller_with_odd_characters_is_answered(serving: Serving)
         connection.sendall(request)
         assert read_pdu(connection)[0] == PDUType.A_ASSOCIATE_AC
         release(connection)
+
+
+# Who is let in, and by which rules
+
+
+def ruled(*peers: Peer, titles: tuple[CalledTitle, ...] = TITLES, **rules: object) -> Rules:
+    return replace(RULES, policy=Policy(titles, peers, UnknownPeers.ALL), **rules)  # type: ignore[arg-type]
+
+
+def reason_of(serving: Serving, number: int = 1) -> str:
+    *_, event = serving.events.wait_for(AssociationRejected, number)
+    assert isinstance(event, AssociationRejected)
+    return event.reason
+
+
+def test_a_known_title_from_elsewhere_is_rejected_and_the_rule_is_told_to_us_alone() -> None:
+    peer = Peer("ct", "CT1", sources=Sources.parse(["127.0.0.2", "192.0.2.0/24"]))
+    with Serving(ruled(peer)) as serving:
+        assert serving.rejected() == Rejection(1, 1, 3)
+        assert reason_of(serving) == (
+            "calling AE title not recognized: "
+            "peers.ct.addresses = [127.0.0.2, 192.0.2.0/24] does not contain 127.0.0.1"
+        )
+        with serving.associated(calling="CT2") as connection:
+            release(connection)
+
+
+def test_a_caller_over_ipv6_has_its_ipv4_address() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 with IPv4 here")
+    with Serving(ruled(Peer("ct", "CT1", sources=Sources.parse(["127.0.0.1"]))), host="::") as serving:
+        with serving.associated() as connection:
+            release(connection)
+        (event,) = serving.events.wait_for(AssociationEnded)
+        assert isinstance(event, AssociationEnded)
+        assert event.peer_address.startswith("127.0.0.1:")
+
+
+def test_a_host_name_is_resolved_and_one_that_cannot_be_lets_nobody_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peers = (
+        Peer("ct", "CT1", sources=Sources.parse(["scanner"])),
+        Peer("mr", "MR1", sources=Sources.parse(["lost"])),
+    )
+
+    def resolve(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if name == "scanner":
+            return [(socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
+        raise socket.gaierror(-2, "Name or service not known")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pacsnode.dimse.host_names.socket.getaddrinfo", resolve)
+        with Serving(ruled(*peers)) as serving:
+            serving.server._adopted.names.addresses(["scanner", "lost"])
+            patched.undo()
+            with serving.associated() as connection:
+                release(connection)
+            assert serving.rejected(calling="MR1") == Rejection(1, 1, 3)
+            assert reason_of(serving).endswith("peers.mr.addresses = [lost] does not contain 127.0.0.1")
+
+
+def test_a_called_title_that_is_not_ours_is_told_with_the_keys(serving: Serving) -> None:
+    assert serving.rejected("NOBODY") == Rejection(1, 1, 7)
+    assert reason_of(serving) == (
+        "called AE title not recognized: "
+        "neither dicom.ae_title nor dicom.ae_title_aliases nor [[ae_titles]] has it"
+    )
+
+
+def test_a_peer_has_a_limit_of_its_own() -> None:
+    peer = Peer("ct", "CT1", max_associations=2)
+    rules = ruled(peer, limits=Limits(associations=9, per_ae=1, pre_association=9))
+    with Serving(rules) as serving, serving.associated(), serving.associated(calling="CT1 ") as connection:
+        assert serving.rejected() == LOCAL_LIMIT_EXCEEDED
+        assert reason_of(serving) == "peers.ct.max_associations reached"
+        with serving.associated(calling="CT2") as other:
+            assert serving.rejected(calling="CT2") == LOCAL_LIMIT_EXCEEDED
+            assert reason_of(serving, 2) == "limits.per_ae reached"
+            release(other)
+        release(connection)
+
+
+def test_services_that_are_refused_are_told_once_an_association() -> None:
+    policy = Policy(TITLES, [Peer("ct", "CT1", allow=frozenset({Service.ECHO, Service.STORE}))])
+    with Serving(replace(RULES, policy=policy)) as serving:
+        with serving.connection() as connection:
+            connection.sendall(associate_request())
+            assert [d.result for d in decode_accept(read_pdu(connection)[1]).decisions] == [0, 0, 1, 1, 1]
+            release(connection)
+        (event,) = serving.events.wait_for(AssociationEnded)
+        assert isinstance(event, AssociationEnded)
+        assert event.refused == "peers.ct.allow = [echo, store] does not contain find, move, get"
+
+
+def test_nothing_is_refused_to_who_may_do_everything(serving: Serving) -> None:
+    with serving.associated() as connection:
+        release(connection)
+    (event,) = serving.events.wait_for(AssociationEnded)
+    assert isinstance(event, AssociationEnded)
+    assert event.refused == ""
+
+
+def test_rules_that_are_adopted_are_for_who_comes_then() -> None:
+    first = ruled(Peer("ct", "CT1"))
+    second = ruled(
+        Peer("ct", "CT1", allow=frozenset()),
+        titles=(CalledTitle("OTHER"),),
+        limits=Limits(associations=1, pre_association=5),
+        number=7,
+    )
+    with Serving(first) as serving:
+        seen: list[tuple[int, bool]] = []
+
+        def remember(conversation: Conversation) -> None:
+            terms = conversation.terms
+            seen.append((terms.rules.number, terms.rights.may(Service.FIND)))
+
+        serving.query.before = remember
+        find = message(
+            5, request_command(CommandField.C_FIND, STUDY_ROOT_FIND, 2, has_data_set=True), b"identifier"
+        )
+        with serving.associated() as before:
+            serving.server.adopt(second)
+            assert serving.server.rules is second
+            before.sendall(find)
+            read_message(before)
+            assert serving.rejected("PACSNODE", "CT2") == Rejection(1, 1, 7)
+            assert serving.rejected("OTHER", "CT1") == Rejection(1, 1, 3)
+            assert serving.rejected("OTHER", "CT2") == LOCAL_LIMIT_EXCEEDED, "the first one counts"
+            echoed(before)
+            release(before)
+        serving.wait_until_idle()
+        with serving.associated("OTHER", "CT2") as after:
+            after.sendall(find)
+            read_message(after)
+            release(after)
+    assert seen == [(0, True), (7, True)]
+
+
+def test_the_lobby_follows_the_rules_that_are_adopted(serving: Serving) -> None:
+    serving.server.adopt(replace(RULES, limits=Limits(associations=3, pre_association=1)))
+    with serving.connection() as silent, serving.connection():
+        assert read_to_end(silent) == b""
+    assert reason_of(serving) == "limits.pre_association reached"
+
+
+def test_servers_that_share_their_places_share_their_limits() -> None:
+    rules = replace(RULES, limits=Limits(associations=1, pre_association=9))
+    with Serving(rules) as one:
+        two = DimseServer(
+            rules, SCPs(VerificationSCP(one.events), one.storage), one.events, admission=one.admission
+        )
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            two.start(listening)
+            with one.associated() as connection:
+                with socket.create_connection(("127.0.0.1", two.port)) as other:
+                    other.settimeout(20.0)
+                    other.sendall(associate_request())
+                    assert decode_rejection(read_pdu(other)[1]) == LOCAL_LIMIT_EXCEEDED
+                release(connection)
+            two.stop(5.0)
+
+
+TITLES_OF_STRANGERS = ("' OR '1'='1", "../../etc/passwd", "CT1\\WS1", "\x1b[31m", "%s%n", "*", "?", "")
+
+
+@pytest.mark.parametrize("title", TITLES_OF_STRANGERS)
+def test_hostile_titles_are_unknown_ones(title: str) -> None:
+    policy = Policy(TITLES, [Peer("ct", "CT1")], UnknownPeers.NONE)
+    with Serving(replace(RULES, policy=policy)) as serving:
+        with serving.connection() as connection:
+            hostile = title.encode("ascii")[:16].ljust(16)
+            connection.sendall(associate_request(calling="@" * 16).replace(b"@" * 16, hostile))
+            pdu_type, body = read_pdu(connection)
+        assert (pdu_type, decode_rejection(body)) == (PDUType.A_ASSOCIATE_RJ, Rejection(1, 1, 3))
+        assert "unknown_peers" in reason_of(serving)
