@@ -164,7 +164,7 @@ class AssociationLog:
         numbers = {f"count_{what.replace(' ', '_')}": number for what, number in counts.items()}
         log.info(
             'association from %s "%s" to "%s" %s after %.3f s: %s; contexts %d accepted, %d refused; '
-            "%d bytes received, %d sent",
+            "%d bytes received, %d sent%s",
             event.peer_address,
             escaped(event.calling_ae_title),
             escaped(event.called_ae_title),
@@ -175,6 +175,7 @@ class AssociationLog:
             event.contexts_rejected,
             event.bytes_received,
             event.bytes_sent,
+            f"; refused: {escaped(event.refused)}" if event.refused else "",
             extra=_extra(event, **numbers),
         )
 

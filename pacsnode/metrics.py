@@ -18,6 +18,7 @@ from pacsnode.observe import (
     AssociationAccepted,
     AssociationEnded,
     AssociationRejected,
+    ConnectionProbed,
     Event,
     InstanceStored,
     QueryAnswered,
@@ -155,7 +156,9 @@ class Metrics:
         self._errors: OrderedDict[str, _Error] = OrderedDict()
 
     def __call__(self, event: Event) -> None:
-        """Hear of an event."""
+        """Hear of an event; a probe of a health check is none of an association."""
+        if isinstance(event, ConnectionProbed):
+            return
         what = failure_of(event)
         with self._lock:
             if what is not None:

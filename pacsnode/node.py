@@ -27,11 +27,10 @@ from pacsnode.archive.store import Store
 from pacsnode.association_log import AssociationLog
 from pacsnode.config import Config
 from pacsnode.dimse.admission import Limits
-from pacsnode.dimse.association.conversation import Timeouts
-from pacsnode.dimse.association.requestor import Caller
 from pacsnode.dimse.query_scp import QuerySCP
 from pacsnode.dimse.retrieve_scp import GetSCP, MoveSCP
-from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
+from pacsnode.dimse.rules import Rules, Timeouts
+from pacsnode.dimse.server import DimseServer, SCPs
 from pacsnode.dimse.storage_scp import StorageSCP
 from pacsnode.dimse.verification_scp import VerificationSCP
 from pacsnode.errors import ConfigError, OutOfResources
@@ -239,6 +238,7 @@ class Node:
             custody=self.state.custody,
             max_data_set_bytes=config.limits.max_dataset,
             stored=self._jobs.ring,
+            duplicates_of=config.duplicates_of(),
         )
         self._recover(store)
         self._server = self._make_server(store)
@@ -262,35 +262,17 @@ class Node:
 
     def _make_server(self, store: Store) -> DimseServer:
         config, observer = self._config, self._observer
-        dicom, policy = config.dicom, config.policy()
         answering = self.state.answering(self.index)
         retrieve = Retrieve(answering, self.archive.objects)
-        caller = Caller(dicom.ae_title, dicom.max_pdu, dicom.acse_timeout, dicom.dimse_timeout)
         find = Find(answering, max_results=config.index.max_find_results)
         scps = SCPs(
             verification=VerificationSCP(observer),
             storage=StorageSCP(store, observer),
-            query=QuerySCP(find, policy, observer, ae_title=dicom.ae_title),
+            query=QuerySCP(find, observer),
             get=GetSCP(retrieve, observer),
-            move=MoveSCP(retrieve, policy, caller, observer),
+            move=MoveSCP(retrieve, observer),
         )
-        settings = ServerSettings(
-            ae_title=dicom.ae_title,
-            ae_title_aliases=dicom.ae_title_aliases,
-            host=dicom.host,
-            port=dicom.port,
-            limits=Limits(
-                associations=dicom.max_associations,
-                per_ip=config.limits.per_ip,
-                per_ae=config.limits.per_ae,
-                pre_association=config.limits.pre_association,
-            ),
-            max_pdu_bytes=dicom.max_pdu,
-            timeouts=Timeouts(dicom.acse_timeout, dicom.dimse_timeout, dicom.network_timeout),
-            check_called_ae=dicom.check_called_ae,
-            private_sop_classes=dicom.private_sop_classes,
-        )
-        return DimseServer(settings, policy, scps, observer)
+        return DimseServer(rules_of(config), scps, observer, host=config.dicom.host, port=config.dicom.port)
 
     def stop(self) -> None:
         """Stop accepting, finish what is in flight within 20 s, close."""
@@ -301,6 +283,27 @@ class Node:
         self.state.close()
         self.archive.close()
         os.close(self._data_dir_lock)
+
+
+def rules_of(config: Config, number: int = 0) -> Rules:
+    """Return the rules of the associations by a configuration, the snapshot of that number."""
+    dicom, limits = config.dicom, config.limits
+    return Rules(
+        policy=config.policy(),
+        limits=Limits(
+            associations=dicom.max_associations,
+            per_ip=limits.per_ip,
+            per_ae=limits.per_ae,
+            pre_association=limits.pre_association,
+        ),
+        timeouts=Timeouts(dicom.acse_timeout, dicom.dimse_timeout, dicom.network_timeout),
+        max_pdu_bytes=dicom.max_pdu,
+        private_sop_classes=dicom.private_sop_classes,
+        max_data_set_bytes=limits.max_dataset,
+        duplicates=config.storage.duplicates,
+        duplicates_of=config.duplicates_of(),
+        number=number,
+    )
 
 
 def _silence_libraries() -> None:

@@ -49,7 +49,10 @@ class AssociationAccepted:
 
 @dataclass(frozen=True, slots=True)
 class AssociationEnded:
-    """An established association that is over. `ending` is `released`, `aborted`, `lost` or a sentence."""
+    """An established association that is over. `ending` is `released`, `aborted`, `lost` or a sentence.
+
+    `refused` is the rule by which services that it proposed were refused to it, empty if none was.
+    """
 
     association_id: str
     calling_ae_title: str
@@ -62,6 +65,7 @@ class AssociationEnded:
     operations: int
     bytes_received: int
     bytes_sent: int
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self, cast
 
+from pacsnode.access.peer import CalledTitle, Peer
+from pacsnode.access.policy import Claim, Policy, Rights, UnknownPeers
+from pacsnode.access.sees import Sees
 from pacsnode.dicom.uid import EXPLICIT_VR_LITTLE_ENDIAN
+from pacsnode.dimse.admission import Limits
 from pacsnode.dimse.association.acse import (
     AssociateRequest,
     Decision,
@@ -28,7 +32,7 @@ from pacsnode.dimse.association.command import (
     ui,
     us,
 )
-from pacsnode.dimse.association.conversation import Context, Conversation, Parties, Timeouts
+from pacsnode.dimse.association.conversation import Context, Conversation, Parties
 from pacsnode.dimse.association.endings import ConnectionLost
 from pacsnode.dimse.association.pdu import (
     A_RELEASE_RP,
@@ -40,6 +44,7 @@ from pacsnode.dimse.association.pdu import (
 )
 from pacsnode.dimse.association.reader import Reader
 from pacsnode.dimse.association.transport import Transport
+from pacsnode.dimse.rules import Rules, Terms, Timeouts
 from tests.factories import Sample
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -184,6 +189,7 @@ def conversation_over(
     peer_max_pdu_bytes: int = 1 << 14,
     timeouts: Timeouts = TIMEOUTS,
     stop_descriptor: int | None = None,
+    terms: Terms | None = None,
 ) -> Conversation:
     """Return an established conversation; the other end of the connection is the peer."""
     return conversation_on(
@@ -192,6 +198,7 @@ def conversation_over(
         our_max_pdu_bytes=our_max_pdu_bytes,
         peer_max_pdu_bytes=peer_max_pdu_bytes,
         timeouts=timeouts,
+        terms=terms,
     )
 
 
@@ -202,8 +209,9 @@ def conversation_on(
     our_max_pdu_bytes: int = 1 << 18,
     peer_max_pdu_bytes: int = 1 << 14,
     timeouts: Timeouts = TIMEOUTS,
+    terms: Terms | None = None,
 ) -> Conversation:
-    """Return an established conversation on a transport."""
+    """Return an established conversation on a transport, with a peer that may do everything."""
     real = cast(Transport, transport)
     return Conversation(
         real,
@@ -212,7 +220,19 @@ def conversation_on(
         contexts={one.context_id: one for one in contexts or (context(),)},
         peer_max_pdu_bytes=peer_max_pdu_bytes,
         timeouts=timeouts,
+        terms=terms or terms_of(),
     )
+
+
+def terms_of(
+    *peers: Peer, calling: str = "CT1", sees: tuple[Sees, ...] | None = None, **rules: object
+) -> Terms:
+    """Return the terms of an association by a configuration with these peers, where others may do everything."""
+    policy = Policy([CalledTitle("PACSNODE", sees=sees)], peers, UnknownPeers.ALL)
+    rights = policy.admit(Claim(calling, "PACSNODE", "127.0.0.1"))
+    assert isinstance(rights, Rights)
+    made = Rules(policy, Limits(associations=10), TIMEOUTS, **{"max_pdu_bytes": 1 << 18, **rules})  # type: ignore[arg-type]
+    return Terms(made, rights)
 
 
 class Script:

@@ -7,9 +7,10 @@ durable, an instance could be found and lost; acknowledged before it is indexed,
 A file that is durable and not indexed (a crash between the two) is indexed by `adopt` at the next start.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 import google_crc32c
 
@@ -54,7 +55,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StoreRequest:
-    """What a C-STORE-RQ and its association say of the data set that follows; UIDs are validated."""
+    """What a C-STORE-RQ and its association say of the data set that follows; UIDs are validated.
+
+    `duplicates` and `max_data_set_bytes` are those of the association, where it has its own.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -62,6 +66,8 @@ class StoreRequest:
     calling_ae_title: str
     called_ae_title: str
     association_id: str = ""
+    duplicates: DuplicatePolicy | None = None
+    max_data_set_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +91,26 @@ class Store:
         custody: Custody,
         max_data_set_bytes: int,
         stored: Callable[[], None],
+        duplicates_of: Mapping[str, DuplicatePolicy] = MappingProxyType({}),
     ) -> None:
-        """`stored` is rung when something waits in the spool; it must not block."""
+        """`stored` is rung when something waits in the spool; it must not block.
+
+        `policy` and `duplicates_of`, which has the called AE titles that do not follow it, decide on duplicates for
+        requests that do not say so themselves: what a crash left.
+        """
         self._index = index
         self._spool = spool
         self._objects = objects
         self._policy = policy
         self._custody = custody
+        self._duplicates_of = duplicates_of
         self._max_data_set_bytes = max_data_set_bytes
         self._stored = stored
 
     def begin(self, request: StoreRequest) -> "Receiving":
         """Start to receive a data set. Never raises: what goes wrong is raised by `finish`."""
-        return Receiving(self, self._spool, request, self._max_data_set_bytes)
+        limit = request.max_data_set_bytes
+        return Receiving(self, self._spool, request, self._max_data_set_bytes if limit is None else limit)
 
     def keep(
         self, incoming: Incoming, request: StoreRequest, header: Header, data_set: DataSetFacts
@@ -136,7 +149,8 @@ class Store:
             calling_ae_title=request.calling_ae_title,
             received_at_ms=entry.received_at_ms,
         )
-        policy, different = self._policy, frozenset[int]()
+        policy = request.duplicates or self._duplicates_of.get(request.called_ae_title, self._policy)
+        different = frozenset[int]()
         added = self._index.add(arrival, policy)
         while added.adding is Adding.COMPARE:
             for version in added.versions:

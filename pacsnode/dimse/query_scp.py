@@ -2,9 +2,8 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pacsnode.access.policy import Policy
 from pacsnode.archive.find import Find
 from pacsnode.dicom.identifier import Query, parse
 from pacsnode.dicom.response import ResponseEncoder
@@ -37,12 +36,9 @@ class _Answering:
 class QuerySCP:
     """Answers queries."""
 
-    def __init__(self, find: Find, policy: Policy, observer: Observer, *, ae_title: str) -> None:
-        """`ae_title` is what Retrieve AE Title (0008,0054) says."""
+    def __init__(self, find: Find, observer: Observer) -> None:
         self._find = find
-        self._policy = policy
         self._observer = observer
-        self._ae_title = ae_title
 
     def serve(self, conversation: Conversation, message: Message) -> None:
         """Answer one query."""
@@ -80,21 +76,23 @@ class QuerySCP:
         model = FIND_MODELS[message.context.abstract_syntax]
         query = parse(identifier, message.context.transfer_syntax, model)
         log_keys("C-FIND", query)
-        peer = self._policy.peer(conversation.parties.calling_ae_title)
+        rights = conversation.terms.rights
+        peer = rights.peer
         if query.is_relational and peer is not None and peer.strict_hierarchy:
             raise InvalidIdentifier(
                 "a unique key above the level is missing", offending=(_QUERY_RETRIEVE_LEVEL,)
             )
-        return query
+        return replace(query, visibility=rights.visibility)
 
     def _answer(
         self, conversation: Conversation, message: Message, query: Query, answering: _Answering
     ) -> None:
-        peer = self._policy.peer(conversation.parties.calling_ae_title)
+        rights = conversation.terms.rights
+        peer = rights.peer
         encoder = ResponseEncoder(
             query,
             transfer_syntax_uid=message.context.transfer_syntax,
-            retrieve_ae_title=self._ae_title,
+            retrieve_ae_title=rights.called.ae_title,
             character_sets=(peer.character_set,) if peer is not None and peer.character_set else None,
             returns_unknown_keys=peer is not None and peer.return_unknown_keys,
         )

@@ -105,7 +105,7 @@ class SqliteIndex:
     def _walked(self, compiled: sql.Compiled, newest: int) -> Iterator[Sequence[Row]]:
         before, limit = newest + 1, FIRST_PAGE_ROWS
         while before > 1:
-            floor = max(before - sql.WINDOW_IDS, 1)
+            floor = max(before - compiled.window_ids, 1)
             rows = self._read(compiled.walked(before=before, floor=floor, limit=limit))
             yield [row[1:] for row in rows]
             before = rows[-1][0] if len(rows) == limit else floor
@@ -126,7 +126,7 @@ class SqliteIndex:
         compiled = sql.Compiled(query)
         newest = self._newest(compiled)
         driver = self._driver(compiled, newest)
-        window = sql.WINDOW_IDS if driver is None else newest
+        window = compiled.window_ids if driver is None else newest
         counted, before = 0, newest + 1
         while before > 1 and counted < at_most:
             floor = max(before - window, 1)

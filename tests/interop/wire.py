@@ -140,8 +140,11 @@ def pdvs(body: bytes) -> Iterator[tuple[int, bytes]]:
 class Wire:
     """A bare connection to a node; every wait is bounded."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=_SECONDS)
+    def __init__(self, port: int, *, source: str = "127.0.0.1") -> None:
+        """`source` is the address to call from; all of 127.0.0.0/8 is this machine."""
+        self.socket = socket.create_connection(
+            ("127.0.0.1", port), timeout=_SECONDS, source_address=(source, 0)
+        )
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Self:

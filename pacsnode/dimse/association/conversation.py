@@ -33,6 +33,7 @@ from pacsnode.dimse.association.pdu import (
 from pacsnode.dimse.association.reader import PDV, Reader
 from pacsnode.dimse.association.states import Action, Event, State, next_step, on_pdu, unexpected
 from pacsnode.dimse.association.transport import Transport
+from pacsnode.dimse.rules import Terms, Timeouts
 
 _WRITE_SECONDS = 60.0
 _BYTES_PER_SECOND = 10_000
@@ -61,15 +62,6 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeouts:
-    """In seconds: `dimse` for a response to our request, `network` between two messages of the peer."""
-
-    acse: float
-    dimse: float
-    network: float
-
-
-@dataclass(frozen=True, slots=True)
 class Parties:
     """Who talks: `association_id` names the association in logs."""
 
@@ -91,7 +83,9 @@ class Conversation:
         contexts: dict[int, Context],
         peer_max_pdu_bytes: int,
         timeouts: Timeouts,
+        terms: Terms | None = None,
     ) -> None:
+        """`terms` are those that we accepted it by; there are none where we are the requestor."""
         self.transport = transport
         self.parties = parties
         self.contexts = contexts
@@ -103,6 +97,13 @@ class Conversation:
         self._unread: Message | None = None  # the message whose data set was not read yet
         self._is_release_requested = False
         self._message_id = 0
+        self._terms = terms
+
+    @property
+    def terms(self) -> Terms:
+        """What the peer may do, and how it is served."""
+        assert self._terms is not None, "only an association that we accepted has terms"
+        return self._terms
 
     # What comes in
 

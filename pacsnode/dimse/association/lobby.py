@@ -20,6 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from pacsnode.access.addresses import plain
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, PeerAborted
 from pacsnode.dimse.association.pdu import HEADER, abort_of, check_length
 from pacsnode.dimse.association.states import Action, State, on_pdu, unexpected
@@ -122,6 +123,10 @@ class Lobby:
         self._selector.register(self._stop_descriptor, selectors.EVENT_READ)
         self._thread.start()
 
+    def adopt(self, *, capacity: int, seconds: float) -> None:
+        """Hold at most so many connections, each for so long, from now on; those that wait keep their deadline."""
+        self._capacity, self._seconds = capacity, seconds
+
     def stop(self) -> None:
         """Stop accepting and close what waits."""
         self._is_stopping = True
@@ -164,7 +169,8 @@ class Lobby:
             if len(self._guests) >= self._capacity:
                 self._turn_out_oldest("limits.pre_association reached")
             connection.setblocking(False)  # noqa: FBT003
-            guest = _Guest(connection, Address(address[0], address[1]), time.monotonic() + self._seconds)
+            caller = Address(plain(address[0]), address[1])
+            guest = _Guest(connection, caller, time.monotonic() + self._seconds)
             self._guests[connection.fileno()] = guest
             self._selector.register(connection, selectors.EVENT_READ)
             self._attend(guest)  # its request is often there already

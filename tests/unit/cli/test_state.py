@@ -208,8 +208,10 @@ def test_events(run, data: Data) -> None:
     assert result.exit_code == 0
     assert result.output.splitlines() == [
         "2023-11-14T22:13:20+00:00 damaged: 1/2/3.dcm: re\ufffdason 0 [association a1]",
-        "2023-11-14T22:13:20+00:00 damaged: 1/2/3.dcm: re\ufffdason 1 [association a1]"
-        + " (2 times, last 2023-11-14T22:13:20+00:00)",
+        (
+            "2023-11-14T22:13:20+00:00 damaged: 1/2/3.dcm: re\ufffdason 1 [association a1]"
+            " (2 times, last 2023-11-14T22:13:20+00:00)"
+        ),
         "",
         "2 events",
     ]

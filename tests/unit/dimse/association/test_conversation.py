@@ -15,7 +15,6 @@ from pacsnode.dimse.association import conversation as module
 from pacsnode.dimse.association.command import CommandField, Element, response
 from pacsnode.dimse.association.conversation import (
     Conversation,
-    Timeouts,
     abort_connection,
 )
 from pacsnode.dimse.association.endings import (
@@ -37,6 +36,7 @@ from pacsnode.dimse.association.pdu import (
     PDUType,
     a_abort,
 )
+from pacsnode.dimse.rules import Timeouts
 from tests.dimse_peers import (
     SCP,
     SCU,

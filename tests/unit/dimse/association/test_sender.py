@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pacsnode.dimse.association import sender as module
 from pacsnode.dimse.association.command import CommandField, CommandSet, Element
-from pacsnode.dimse.association.conversation import Timeouts
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, DeadlinePassed
 from pacsnode.dimse.association.sender import MoveOriginator, Outgoing, Sender
+from pacsnode.dimse.rules import Timeouts
 from pacsnode.errors import DamagedObject
 from pacsnode.storage.memory import BytesReadable
 from tests.dimse_peers import (

@@ -18,7 +18,7 @@ from pacsnode.dimse.association.acse import (
     encode_request,
 )
 from pacsnode.dimse.association.command import response
-from pacsnode.dimse.association.conversation import Conversation, Timeouts
+from pacsnode.dimse.association.conversation import Conversation
 from pacsnode.dimse.association.endings import AbortReason, AssociationOver, ProtocolViolation
 from pacsnode.dimse.association.lobby import Lobby
 from pacsnode.dimse.association.pdu import (
@@ -32,6 +32,7 @@ from pacsnode.dimse.association.pdu import (
 )
 from pacsnode.dimse.association.requestor import Caller, Remote, associate
 from pacsnode.dimse.association.states import Action, Event, State, next_step, on_pdu, unexpected
+from pacsnode.dimse.rules import Timeouts
 from pacsnode.errors import NetworkError
 from tests.dimse_peers import (
     VERIFICATION,
