@@ -16,6 +16,7 @@ from pacsnode.processes.summary import name_of
 _COLUMNS = 80
 _LABEL = 13
 _MOST_TITLES = 10
+_YEAR = 365 * 86400
 _ITEMS = ("processes", "last_errors", "problems")  # lines of their own with --json, before the result
 
 
@@ -149,7 +150,7 @@ def _instances(part: Mapping[str, Any]) -> str:
 def _spool(part: Mapping[str, Any]) -> str:
     age, room = part["oldest_age_seconds"], part.get("room_seconds")
     oldest = "" if age is None else f", the oldest for {_duration(age)}"
-    until = "" if room is None else f", room for {_duration(room)} at the present rate"
+    until = "" if room is None or room > _YEAR else f", room for {_duration(room)} at the present rate"
     return (
         f"{counted(part['waiting'], 'instance')} waiting ({_size(part['bytes'])}){oldest}; "
         f"{_size(part['free_bytes'])} free, {_size(part['min_free_bytes'])} of it kept free{until}"

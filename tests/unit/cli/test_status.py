@@ -170,6 +170,16 @@ def test_parts_that_failed_are_shown_as_such(run: Run, tmp_path: Path) -> None:
     assert "index         index-1.db is damaged: \ufffd[2J\n" in result.output
 
 
+@pytest.mark.parametrize(
+    ("bytes_per_second", "said"),
+    [(1 << 30, "kept free, room for 13 min 19 s at the present rate"), (1, "kept free")],
+)
+def test_for_how_long_there_is_room_unless_it_is_for_years(bytes_per_second: float, said: str) -> None:
+    busy = process("worker", report={"stores": {"bytes_per_second": bytes_per_second}})
+    text = " ".join(" ".join(lines(reported(busy, process("jobs")))).split())
+    assert f"1.0 GiB of it {said} index" in text
+
+
 def test_no_node_runs(run: Run, tmp_path: Path) -> None:
     result = run("status", "--data-dir", tmp_path / "elsewhere")
     assert (result.exit_code, str(result.exception)) == (1, f"no node runs on {tmp_path / 'elsewhere'}")
