@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self, cast
 
+from pacsnode.access.peer import CalledTitle, Peer
+from pacsnode.access.policy import Claim, Policy, Rights, UnknownPeers
+from pacsnode.access.sees import Sees
 from pacsnode.dicom.uid import EXPLICIT_VR_LITTLE_ENDIAN
+from pacsnode.dimse.admission import Limits
 from pacsnode.dimse.association.acse import (
     AssociateRequest,
     Decision,
@@ -28,19 +32,19 @@ from pacsnode.dimse.association.command import (
     ui,
     us,
 )
-from pacsnode.dimse.association.conversation import Context, Conversation, Parties, Timeouts
+from pacsnode.dimse.association.conversation import Context, Conversation, Parties
 from pacsnode.dimse.association.endings import ConnectionLost
 from pacsnode.dimse.association.pdu import (
     A_RELEASE_RP,
     HEADER,
     IS_COMMAND,
     IS_LAST,
-    P_DATA_HEADER,
     PDV_HEADER,
     PDUType,
 )
 from pacsnode.dimse.association.reader import Reader
 from pacsnode.dimse.association.transport import Transport
+from pacsnode.dimse.rules import Rules, Terms, Timeouts
 from tests.factories import Sample
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -185,6 +189,7 @@ def conversation_over(
     peer_max_pdu_bytes: int = 1 << 14,
     timeouts: Timeouts = TIMEOUTS,
     stop_descriptor: int | None = None,
+    terms: Terms | None = None,
 ) -> Conversation:
     """Return an established conversation; the other end of the connection is the peer."""
     return conversation_on(
@@ -193,6 +198,7 @@ def conversation_over(
         our_max_pdu_bytes=our_max_pdu_bytes,
         peer_max_pdu_bytes=peer_max_pdu_bytes,
         timeouts=timeouts,
+        terms=terms,
     )
 
 
@@ -203,8 +209,9 @@ def conversation_on(
     our_max_pdu_bytes: int = 1 << 18,
     peer_max_pdu_bytes: int = 1 << 14,
     timeouts: Timeouts = TIMEOUTS,
+    terms: Terms | None = None,
 ) -> Conversation:
-    """Return an established conversation on a transport."""
+    """Return an established conversation on a transport, with a peer that may do everything."""
     real = cast(Transport, transport)
     return Conversation(
         real,
@@ -213,7 +220,19 @@ def conversation_on(
         contexts={one.context_id: one for one in contexts or (context(),)},
         peer_max_pdu_bytes=peer_max_pdu_bytes,
         timeouts=timeouts,
+        terms=terms or terms_of(),
     )
+
+
+def terms_of(
+    *peers: Peer, calling: str = "CT1", sees: tuple[Sees, ...] | None = None, **rules: object
+) -> Terms:
+    """Return the terms of an association by a configuration with these peers, where others may do everything."""
+    policy = Policy([CalledTitle("PACSNODE", sees=sees)], peers, UnknownPeers.ALL)
+    rights = policy.admit(Claim(calling, "PACSNODE", "127.0.0.1"))
+    assert isinstance(rights, Rights)
+    made = Rules(policy, Limits(associations=10), TIMEOUTS, **{"max_pdu_bytes": 1 << 18, **rules})  # type: ignore[arg-type]
+    return Terms(made, rights)
 
 
 class Script:
@@ -370,24 +389,31 @@ def _parsed(data: bytes) -> tuple[list[Received], bool]:
         if pdu_type != PDUType.P_DATA_TF:
             found.append(Received(pdu_type, body))
             continue
-        item_length, context_id, control = PDV_HEADER.unpack_from(body)
-        assert item_length == length - 4, "one PDV a PDU"
-        assert P_DATA_HEADER.size == HEADER.size + PDV_HEADER.size
         lengths.append(length)
-        fragment = body[PDV_HEADER.size :]
-        if control & IS_COMMAND:
-            command += fragment
-            is_command_whole = bool(control & IS_LAST)
-            if not is_command_whole or _has_data_set(command):
-                continue
-        else:
-            assert is_command_whole
-            data_set = (data_set or b"") + fragment
-            if not control & IS_LAST:
-                continue
-        found.append(Received(pdu_type, b"", context_id, command, data_set, tuple(lengths)))
-        command, data_set, lengths, is_command_whole = b"", None, [], False
+        for context_id, control, fragment in _pdvs(body):
+            if control & IS_COMMAND:
+                command += fragment
+                is_command_whole = bool(control & IS_LAST)
+                if not is_command_whole or _has_data_set(command):
+                    continue
+            else:
+                assert is_command_whole
+                data_set = (data_set or b"") + fragment
+                if not control & IS_LAST:
+                    continue
+            found.append(Received(pdu_type, b"", context_id, command, data_set, tuple(lengths)))
+            command, data_set, lengths, is_command_whole = b"", None, [], False
     return found, bool(lengths)
+
+
+def _pdvs(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Yield context ID, control and fragment of each PDV of a PDU."""
+    at = 0
+    while at < len(body):
+        length, context_id, control = PDV_HEADER.unpack_from(body, at)
+        assert at + 4 + length <= len(body), "a PDV ends with its PDU"
+        yield context_id, control, body[at + PDV_HEADER.size : at + 4 + length]
+        at += 4 + length
 
 
 def _has_data_set(command: bytes) -> bool:

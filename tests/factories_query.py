@@ -39,6 +39,7 @@ from pacsnode.dicom.identifier import (
     ValueList,
     Wildcard,
 )
+from pacsnode.dicom.visibility import DEPARTMENT, INSTITUTION, ISSUER, Trait, View, Visibility, both
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -96,6 +97,8 @@ _KEYWORD_POOLS = {
     "PatientID": ("P1", "p1", "P2", "P%", "P_", "0001", "1", "P*", "Ä1", "P 1"),
     "IssuerOfPatientID": ("HOSPITAL A", "HOSPITAL B", "H%"),
 }
+
+SENDERS = ("CT1", "MR 2", "*", "?'")
 
 _HARD_ALPHABET = "aAbB1 %_[]*?'\"-.éÉßжЖ山\u0301"
 
@@ -202,6 +205,23 @@ def unique_keys(model: InformationModel, level: Level) -> list[Attribute]:
     """Return the unique keys of the level and those above it in the model."""
     top = Level.PATIENT if model is InformationModel.PATIENT_ROOT else Level.STUDY
     return [UNIQUE_KEY[one] for one in Level if top <= one <= level]
+
+
+@st.composite
+def traits(draw: st.DrawFn) -> Trait:
+    """Return a trait whose values records share, miss, or match by a pattern."""
+    attribute = draw(st.sampled_from((INSTITUTION, DEPARTMENT, ISSUER, None)))
+    if attribute is None:
+        return Trait(None, tuple(draw(st.lists(st.sampled_from(SENDERS), max_size=2, unique=True))))
+    values = st.sampled_from(pool(attribute)) | wildcards(attribute).map(lambda one: one.pattern)
+    return Trait(attribute, tuple(draw(st.lists(values, max_size=3))))
+
+
+def visibilities() -> st.SearchStrategy[Visibility | None]:
+    """Return what a requester sees: everything, nothing, or what suits one of some views."""
+    views = st.lists(traits(), max_size=3).map(lambda several: View(tuple(several)))
+    some = st.lists(views, max_size=2).map(tuple)
+    return st.none() | some | st.builds(both, some, some)
 
 
 @st.composite

@@ -13,10 +13,10 @@ from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, Level, Source
 from pacsnode.dicom.charset import folded
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.identifier import Query
-from pacsnode.dicom.matching import record_matches
+from pacsnode.dicom.matching import is_visible, record_matches
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Adding, Arrival, Row
-from tests.factories_query import records
+from tests.factories_query import SENDERS, records
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _IDENTITY = ("PatientID", "IssuerOfPatientID")
@@ -193,7 +193,7 @@ class Model:
 
     def answers(self, query: Query) -> list[Entity]:
         """Return the entities that match by the oracle, newest first."""
-        visible = [one for one in self.rows[query.level] if one.is_visible()]
+        visible = [one for one in self.rows[query.level] if seen(query, one)]
         return [one for one in reversed(visible) if record_matches(query, one.record())]
 
     def found(self, query: Query) -> list[Row]:
@@ -207,9 +207,17 @@ class Model:
 
     def located(self, query: Query) -> set[int]:
         """Return the ids of the instances that `locate` should give."""
-        return {
-            self.instance_id(image) for entity in self.answers(query) for image in entity.below(Level.IMAGE)
-        }
+        return {self.instance_id(image) for entity in self.answers(query) for image in seen(query, entity)}
+
+
+def seen(query: Query, entity: Entity) -> list[Entity]:
+    """Return the served instances below an entity that the requester sees."""
+    return [
+        image
+        for image in entity.below(Level.IMAGE)
+        if image.arrival is not None
+        and is_visible(query.visibility, image.record(), image.arrival.calling_ae_title)
+    ]
 
 
 def _own(level: Level, arrival: Arrival) -> dict[str, str]:
@@ -271,6 +279,6 @@ def arrivals(draw: st.DrawFn, token: int) -> Arrival:
         file_crc32c=(token * 0x9E3779B1) & 0xFFFFFFFF,
         data_set_length=600 + token,
         data_set_crc32c=(token * 0x85EBCA6B) & 0xFFFFFFFF,
-        calling_ae_title=draw(st.sampled_from(("CT1", "MR 2"))),
+        calling_ae_title=draw(st.sampled_from(SENDERS)),
         received_at_ms=1_790_000_000_000 + token,
     )

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from pacsnode.access.addresses import Sources
+from pacsnode.access.sees import Sees
+
 _PADDING = " \0"
 
 
@@ -40,7 +43,10 @@ def is_ae_title(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One remote Application Entity. `host` is empty for a peer that only calls and is never called."""
+    """One remote Application Entity. `host` is empty for a peer that only calls and is never called.
+
+    None for `sources`, `move_destinations` and `sees` is no restriction; an empty one allows nothing.
+    """
 
     name: str
     ae_title: str
@@ -50,6 +56,10 @@ class Peer:
     strict_hierarchy: bool = False  # a missing higher-level unique key is 0xA900, not a relational query
     return_unknown_keys: bool = False  # keys that are not supported come back with zero length, not left out
     character_set: str | None = None  # answers in this Specific Character Set, whatever the query's is
+    sources: Sources | None = None  # where it may call from
+    max_associations: int = 0  # at the same time; 0 is what all AE titles may have
+    move_destinations: frozenset[str] | None = None  # names of the peers that it may have images sent to
+    sees: tuple[Sees, ...] | None = None
 
     def __post_init__(self) -> None:
         if not is_ae_title(comparable_ae_title(self.ae_title)):
@@ -61,3 +71,17 @@ class Peer:
     def is_destination(self) -> bool:
         """Whether the node knows where to call this peer."""
         return bool(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class CalledTitle:
+    """An AE title that this node answers to, with its aliases, and what is seen by calling it."""
+
+    ae_title: str
+    aliases: tuple[str, ...] = ()
+    sees: tuple[Sees, ...] | None = None
+
+    @property
+    def all_titles(self) -> tuple[str, ...]:
+        """The AE title and its aliases, comparable."""
+        return tuple(comparable_ae_title(title) for title in (self.ae_title, *self.aliases))

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import google_crc32c
 
+from pacsnode.archive.custody import Custody
 from pacsnode.archive.objects import chunks_of, crc32c_of
 from pacsnode.archive.store import DataSetFacts, Outcome, Store, StoreRequest
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
@@ -34,6 +35,7 @@ from pacsnode.dicom.part10 import Meta, parse_meta
 from pacsnode.errors import DamagedObject, ObjectNotFound, RequestError
 from pacsnode.index.base import Index
 from pacsnode.spool import Entry, Spool
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable
 from pacsnode.storage.files import FileReadable
 
@@ -49,15 +51,17 @@ class Recovered:
     indexed: int = 0
     dropped: int = 0
     set_aside: int = 0
+    left: int = 0
 
 
 class Recovery:
     """Brings index and spool together, as often as a process has died. One thread uses it."""
 
-    def __init__(self, index: Index, spool: Spool, store: Store) -> None:
+    def __init__(self, index: Index, spool: Spool, store: Store, custody: Custody) -> None:
         self._index = index
         self._spool = spool
         self._store = store
+        self._custody = custody
         self._unknown: deque[Entry] = deque()
         self.undecided: list[Entry] = []  # a live process had them in hand
         self.recovered = Recovered()
@@ -76,7 +80,9 @@ class Recovery:
         self._unknown, self.undecided = deque(self.undecided), []
 
     def next(self) -> str | None:
-        """Deal with the next entry; return a line if it was set aside, None otherwise.
+        """Deal with the next entry; return a line if it cannot be indexed, None otherwise.
+
+        It is set aside once that is recorded, and left for the next start if it cannot be.
 
         Raises `TemporaryError` or `PermanentError` if the index or the disk fails; the entry is the next one again.
         """
@@ -87,8 +93,12 @@ class Recovery:
             pass  # whoever made it has dropped it meanwhile
         except (RequestError, DamagedObject) as error:
             # Other content that the policy refuses too: that it was refused before the crash is not known.
-            self.recovered.set_aside += 1
-            reason = f"spool entry {entry.name}: {error}; moved to {self._spool.set_aside(entry)}"
+            if self._custody.note(CustodyKind.SET_ASIDE, str(error), name=entry.name):
+                self.recovered.set_aside += 1
+                reason = f"spool entry {entry.name}: {error}; moved to {self._spool.set_aside(entry)}"
+            else:
+                self.recovered.left += 1
+                reason = f"spool entry {entry.name}: {error}; left where it is"
         self._unknown.popleft()
         return reason
 
@@ -112,12 +122,12 @@ class Recovery:
             self.recovered.indexed += 1
 
 
-def recover(index: Index, spool: Spool, store: Store) -> tuple[Recovered, list[str]]:
-    """Bring index and spool together; return counts and a line for each entry that was set aside.
+def recover(index: Index, spool: Spool, store: Store, custody: Custody) -> tuple[Recovered, list[str]]:
+    """Bring index and spool together; return counts and a line for each entry that cannot be indexed.
 
     Raises `TemporaryError` or `PermanentError` if the index fails; nothing is lost then.
     """
-    recovery, reasons = Recovery(index, spool, store), list[str]()
+    recovery, reasons = Recovery(index, spool, store, custody), list[str]()
     recovery.look()
     while recovery.left:
         if (reason := recovery.next()) is not None:

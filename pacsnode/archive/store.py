@@ -7,14 +7,16 @@ durable, an instance could be found and lost; acknowledged before it is indexed,
 A file that is durable and not indexed (a crash between the two) is indexed by `adopt` at the next start.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 import google_crc32c
 
+from pacsnode.archive.custody import Custody
 from pacsnode.archive.equality import is_comparable, same_bytes, same_elements
-from pacsnode.archive.objects import Objects
+from pacsnode.archive.objects import Objects, name_of
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import file_meta
 from pacsnode.duplicates import DuplicatePolicy
@@ -30,9 +32,14 @@ from pacsnode.errors import (
 )
 from pacsnode.index.base import Added, Adding, Arrival, Index, Located
 from pacsnode.spool import Entry, Incoming, Spool
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable
+from pacsnode.storage.names import object_name
 
 _HEAD_BYTES = 64 << 10
+
+_KIND_OF = {Adding.VERSION_KEPT: CustodyKind.VERSION_KEPT, Adding.VERSION_SERVED: CustodyKind.VERSION_SERVED}
+_MAX_NAMED = 8  # of the versions before
 
 _AFFECTED_SOP_CLASS_UID = 0x00080016
 _AFFECTED_SOP_INSTANCE_UID = 0x00080018
@@ -49,13 +56,19 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StoreRequest:
-    """What a C-STORE-RQ and its association say of the data set that follows; UIDs are validated."""
+    """What a C-STORE-RQ and its association say of the data set that follows; UIDs are validated.
+
+    `duplicates` and `max_data_set_bytes` are those of the association, where it has its own.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
     calling_ae_title: str
     called_ae_title: str
+    association_id: str = ""
+    duplicates: DuplicatePolicy | None = None
+    max_data_set_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +89,29 @@ class Store:
         spool: Spool,
         objects: Objects,
         policy: DuplicatePolicy,
+        custody: Custody,
         max_data_set_bytes: int,
         stored: Callable[[], None],
+        duplicates_of: Mapping[str, DuplicatePolicy] = MappingProxyType({}),
     ) -> None:
-        """`stored` is rung when something waits in the spool; it must not block."""
+        """`stored` is rung when something waits in the spool; it must not block.
+
+        `policy` and `duplicates_of`, which has the called AE titles that do not follow it, decide on duplicates for
+        requests that do not say so themselves: what a crash left.
+        """
         self._index = index
         self._spool = spool
         self._objects = objects
         self._policy = policy
+        self._custody = custody
+        self._duplicates_of = duplicates_of
         self._max_data_set_bytes = max_data_set_bytes
         self._stored = stored
 
     def begin(self, request: StoreRequest) -> "Receiving":
         """Start to receive a data set. Never raises: what goes wrong is raised by `finish`."""
-        return Receiving(self, self._spool, request, self._max_data_set_bytes)
+        limit = request.max_data_set_bytes
+        return Receiving(self, self._spool, request, self._max_data_set_bytes if limit is None else limit)
 
     def keep(
         self, incoming: Incoming, request: StoreRequest, header: Header, data_set: DataSetFacts
@@ -128,23 +150,59 @@ class Store:
             calling_ae_title=request.calling_ae_title,
             received_at_ms=entry.received_at_ms,
         )
-        policy, different = self._policy, frozenset[int]()
+        policy = request.duplicates or self._duplicates_of.get(request.called_ae_title, self._policy)
+        different = frozenset[int]()
         added = self._index.add(arrival, policy)
         while added.adding is Adding.COMPARE:
             for version in added.versions:
-                comparison = self._compare(arrival, entry, version)
+                comparison = self._compare(arrival, entry, version, request)
                 if comparison is _Comparison.SAME:
                     return Outcome.ALREADY_STORED
                 if comparison is _Comparison.LOST:
                     policy = DuplicatePolicy.REPLACE  # this arrival is the only copy: it is the one to serve
                 different |= {version.instance_id}
             added = self._index.add(arrival, policy, known_different=different)
+            self._note_version(added, arrival, request)
         return _outcome(added, request.sop_instance_uid)
 
-    def _compare(self, arrival: Arrival, entry: Entry, version: Located) -> "_Comparison":
+    def _note_version(self, added: Added, arrival: Arrival, request: StoreRequest) -> None:
+        """Record other content under a known UID: it is kept and indexed by now, whatever becomes of the record."""
+        kind = _KIND_OF.get(added.adding)
+        if kind is None:
+            return
+        first = added.versions[0]
+        number = added.versions[-1].version + 1
+        before = ", ".join(
+            f"version {one.version} {one.data_set_crc32c:08x} of {one.data_set_length} bytes"
+            for one in added.versions[-_MAX_NAMED:]
+        )
+        self._custody.note(
+            kind,
+            f"data set with CRC32C {arrival.data_set_crc32c:08x} of {arrival.data_set_length} bytes "
+            f"from {request.calling_ae_title!r}; before: {before}",
+            name=object_name(
+                arrival.header.study_instance_uid,
+                arrival.header.series_instance_uid,
+                first.sop_instance_uid,
+                number,
+            ),
+            sop_instance_uid=first.sop_instance_uid,
+            association_id=request.association_id,
+        )
+
+    def _compare(
+        self, arrival: Arrival, entry: Entry, version: Located, request: StoreRequest
+    ) -> "_Comparison":
         try:
             kept = self._objects.open_checked(version)
-        except (ObjectNotFound, DamagedObject):
+        except (ObjectNotFound, DamagedObject) as error:
+            self._custody.note(
+                CustodyKind.LOST if isinstance(error, ObjectNotFound) else CustodyKind.DAMAGED,
+                f"{error}; it has arrived again, which is what is served from now on",
+                name=name_of(version),
+                sop_instance_uid=version.sop_instance_uid,
+                association_id=request.association_id,
+            )
             return _Comparison.LOST
         try:
             is_same = self._is_same(kept, arrival, entry, version)

@@ -1,4 +1,4 @@
-"""What is kept: index, spool and storage of a configuration, opened together."""
+"""What is kept: index, spool and storage of a configuration, and the state beside them, opened together."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from pacsnode.assembly.folders import make_folder
 from pacsnode.config import Config
 from pacsnode.index.base import Located
 from pacsnode.index.sqlite import SqliteIndex
+from pacsnode.node_state import NodeState
 from pacsnode.spool import Spool
 from pacsnode.storage.base import Storage
 from pacsnode.storage.directory import DirectoryStorage
@@ -20,39 +21,39 @@ from pacsnode.storage.memory import MemoryStorage
 _INDEX_FILE = "index-1.db"
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Return the time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 class Archive:
     """Index, spool and storage of a configuration, opened together. A context manager."""
 
-    def __init__(self, config: Config, *, worker: int = 0) -> None:
-        """Open what there is, creating what is not; raises `PacsNodeError`. `worker` as in `Spool`."""
+    def __init__(
+        self,
+        config: Config,
+        *,
+        worker: int = 0,
+        disk_failed: Callable[[str, str], None] = lambda _place, _reason: None,
+    ) -> None:
+        """Open what there is, creating what is not; raises `PacsNodeError`. The rest is the `Spool`'s."""
         make_folder(config.node.data_dir, "node.data_dir")
         make_folder(config.spool.path, "spool.path")
         make_folder(config.index.path, "index.path")
         with ExitStack() as opened:
             self.spool = Spool(
-                config.spool.path, min_free_bytes=config.spool.min_free, now_ms=_now_ms, worker=worker
+                config.spool.path,
+                min_free_bytes=config.spool.min_free,
+                now_ms=now_ms,
+                worker=worker,
+                failed=disk_failed,
             )
             opened.callback(self.spool.close)
-            self.storage = _storage(config)
+            self.storage = storage_of(config)
             opened.callback(self.storage.close)
             self.index = SqliteIndex(config.index.path / _INDEX_FILE)
             opened.pop_all()
         self.objects = Objects(self.spool, self.storage)
-
-    def store(self, config: Config, *, stored: Callable[[], None]) -> Store:
-        """Return the use case that stores here; `stored` is rung when something waits in the spool."""
-        return Store(
-            index=self.index,
-            spool=self.spool,
-            objects=self.objects,
-            policy=config.storage.duplicates,
-            max_data_set_bytes=config.limits.max_dataset,
-            stored=stored,
-        )
 
     def read(self, located: Located) -> Iterator[bytes]:
         """Yield the bytes of an instance's Part 10 file, wherever it lies; raises `ObjectNotFound`."""
@@ -61,6 +62,14 @@ class Archive:
             yield from chunks_of(readable)
         finally:
             readable.close()
+
+    def holds(self) -> str:
+        """Say what is kept here, nothing if that is nothing: then nobody was ever told Success."""
+        if instances := self.index.statistics().instances:
+            return f"the index holds {instances} instances"
+        if entries := self.spool.entries():
+            return f"the spool holds {len(entries)} instances"
+        return "" if next(self.storage.list(), None) is None else "the storage holds objects"
 
     def close(self) -> None:
         """Close everything."""
@@ -77,6 +86,41 @@ class Archive:
         self.close()
 
 
-def _storage(config: Config) -> Storage:
+class Holdings:
+    """The archive and the state of a node, as one of its processes has them open."""
+
+    def __init__(self, config: Config, *, process: str, worker: int = 0) -> None:
+        """Open or create them; raises `PacsNodeError`. `process` is the name for events, `worker` as in `Spool`."""
+        self.config = config
+        with ExitStack() as opened:
+            self.archive = Archive(config, worker=worker, disk_failed=self._disk_failed)
+            opened.callback(self.archive.close)
+            self.state = NodeState(config, process=process, holds=self.archive.holds, now_ms=now_ms)
+            opened.pop_all()
+
+    def _disk_failed(self, place: str, reason: str) -> None:
+        self.state.custody.disk_failed(place, reason)  # nothing is written before both are open
+
+    def store(self, *, stored: Callable[[], None]) -> Store:
+        """Return the use case that stores here; `stored` is rung when something waits in the spool."""
+        return Store(
+            index=self.archive.index,
+            spool=self.archive.spool,
+            objects=self.archive.objects,
+            policy=self.config.storage.duplicates,
+            custody=self.state.custody,
+            max_data_set_bytes=self.config.limits.max_dataset,
+            stored=stored,
+            duplicates_of=self.config.duplicates_of(),
+        )
+
+    def close(self) -> None:
+        """Close both; what waits to be recorded is recorded."""
+        self.state.close()
+        self.archive.close()
+
+
+def storage_of(config: Config) -> Storage:
+    """Open the storage of a configuration."""
     directory = config.storage.directory
     return MemoryStorage() if directory is None else DirectoryStorage(directory)

@@ -6,20 +6,19 @@ from collections.abc import Callable
 
 import pydicom.config
 
+from pacsnode.accepting import Turns
 from pacsnode.archive.find import Find
 from pacsnode.archive.retrieve import Retrieve
-from pacsnode.assembly.archive import Archive
+from pacsnode.assembly.archive import Holdings
 from pacsnode.config import Config
-from pacsnode.dimse.admission import Limits
-from pacsnode.dimse.association.conversation import Timeouts
-from pacsnode.dimse.association.requestor import Caller
+from pacsnode.dimse.admission import Admission, Limits
 from pacsnode.dimse.query_scp import QuerySCP
 from pacsnode.dimse.retrieve_scp import GetSCP, MoveSCP
-from pacsnode.dimse.server import DimseServer, Rules, SCPs, ServerSettings
+from pacsnode.dimse.rules import Rules, Timeouts
+from pacsnode.dimse.server import DimseServer, SCPs
 from pacsnode.dimse.storage_scp import StorageSCP
 from pacsnode.dimse.verification_scp import VerificationSCP
 from pacsnode.observe import Observer
-from pacsnode.turns import Turns
 
 STOP_SECONDS = 20.0
 
@@ -28,13 +27,28 @@ class Service:
     """The listening side of a node. `start` once, `stop` once."""
 
     def __init__(
-        self, config: Config, archive: Archive, observer: Observer, *, stored: Callable[[], None]
+        self,
+        holdings: Holdings,
+        observer: Observer,
+        *,
+        stored: Callable[[], None],
+        admission: Admission | None = None,
+        number: int = 0,
     ) -> None:
-        """`stored` is rung on any thread when something waits in the spool; it must not block."""
+        """`stored` is rung on any thread when something waits in the spool; it must not block.
+
+        `admission` may count for several processes; `number` is that of the configuration's snapshot.
+        """
         _silence_libraries()
-        rules = rules_of(config)
-        scps = _scps(config, archive, observer, stored)
-        self._server = DimseServer(rules.settings, rules.policy, scps, observer)
+        config = holdings.config
+        self._server = DimseServer(
+            rules_of(config, number),
+            _scps(holdings, observer, stored),
+            observer,
+            host=config.dicom.host,
+            port=config.dicom.port,
+            admission=admission,
+        )
 
     @property
     def port(self) -> int:
@@ -45,9 +59,9 @@ class Service:
         """Accept on a socket that listens, else make one; raises `OSError` if the address cannot be had."""
         self._server.start(listening, turns)
 
-    def adopt(self, config: Config) -> None:
-        """Follow another configuration for associations that are accepted from now on, as far as it can change."""
-        self._server.adopt(rules_of(config))
+    def adopt(self, config: Config, number: int) -> None:
+        """Accept associations by another configuration, the snapshot of that number, from now on."""
+        self._server.adopt(rules_of(config, number))
 
     def is_accepting(self) -> bool:
         """Return whether connections have been looked after since this was asked last."""
@@ -58,39 +72,37 @@ class Service:
         self._server.stop(STOP_SECONDS)
 
 
-def rules_of(config: Config) -> Rules:
-    """Return the rules of associations that a configuration says."""
-    dicom = config.dicom
-    settings = ServerSettings(
-        ae_title=dicom.ae_title,
-        ae_title_aliases=dicom.ae_title_aliases,
-        host=dicom.host,
-        port=dicom.port,
+def rules_of(config: Config, number: int = 0) -> Rules:
+    """Return the rules of the associations by a configuration, the snapshot of that number."""
+    dicom, limits = config.dicom, config.limits
+    return Rules(
+        policy=config.policy(),
         limits=Limits(
             associations=dicom.max_associations,
-            per_ip=config.limits.per_ip,
-            per_ae=config.limits.per_ae,
-            pre_association=config.limits.pre_association,
+            per_ip=limits.per_ip,
+            per_ae=limits.per_ae,
+            pre_association=limits.pre_association,
         ),
-        max_pdu_bytes=dicom.max_pdu,
         timeouts=Timeouts(dicom.acse_timeout, dicom.dimse_timeout, dicom.network_timeout),
-        check_called_ae=dicom.check_called_ae,
+        max_pdu_bytes=dicom.max_pdu,
         private_sop_classes=dicom.private_sop_classes,
+        max_data_set_bytes=limits.max_dataset,
+        duplicates=config.storage.duplicates,
+        duplicates_of=config.duplicates_of(),
+        number=number,
     )
-    return Rules(settings, config.policy())
 
 
-def _scps(config: Config, archive: Archive, observer: Observer, stored: Callable[[], None]) -> SCPs:
-    dicom, policy = config.dicom, config.policy()
-    retrieve = Retrieve(archive.index, archive.objects)
-    caller = Caller(dicom.ae_title, dicom.max_pdu, dicom.acse_timeout, dicom.dimse_timeout)
-    find = Find(archive.index, max_results=config.index.max_find_results)
+def _scps(holdings: Holdings, observer: Observer, stored: Callable[[], None]) -> SCPs:
+    answering = holdings.state.answering(holdings.archive.index)
+    retrieve = Retrieve(answering, holdings.archive.objects)
+    find = Find(answering, max_results=holdings.config.index.max_find_results)
     return SCPs(
         verification=VerificationSCP(observer),
-        storage=StorageSCP(archive.store(config, stored=stored), observer),
-        query=QuerySCP(find, policy, observer, ae_title=dicom.ae_title),
+        storage=StorageSCP(holdings.store(stored=stored), observer),
+        query=QuerySCP(find, observer),
         get=GetSCP(retrieve, observer),
-        move=MoveSCP(retrieve, policy, caller, observer),
+        move=MoveSCP(retrieve, observer),
     )
 
 

@@ -1,16 +1,24 @@
-"""What the jobs do: recovery, filing, checkpoints of the index, on one thread that takes turns."""
+"""What the jobs do: recovery, filing, checkpoints of the index, the state's copy, and what `status` shows of it all.
+
+Those that move what is kept take turns on one thread; the others, which may take long, have one each.
+"""
 
 import logging
+import shutil
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 
-from pacsnode.assembly.archive import Archive
+from pacsnode import __version__
+from pacsnode.assembly.archive import Holdings
 from pacsnode.config import Config
 from pacsnode.jobs.checkpoint import Checkpoint
 from pacsnode.jobs.filing import Filing
 from pacsnode.jobs.loop import Loop
 from pacsnode.jobs.reconcile import Reconcile
 from pacsnode.jobs.rota import Rota
+from pacsnode.jobs.survey import Survey
 
 log = logging.getLogger(__name__)
 
@@ -21,17 +29,39 @@ _RECOVERY_SECONDS = 5.0
 class Upkeep:
     """The jobs of a node. `recover`, then `start` once, `stop` once."""
 
-    def __init__(self, config: Config, archive: Archive) -> None:
+    def __init__(self, holdings: Holdings) -> None:
+        self._holdings = holdings
+        archive, state = holdings.archive, holdings.state
         self._is_stopping = threading.Event()
         self._reconcile = Reconcile(
-            index=archive.index, spool=archive.spool, store=archive.store(config, stored=self.ring)
+            index=archive.index,
+            spool=archive.spool,
+            store=holdings.store(stored=self.ring),
+            custody=state.custody,
         )
-        filing = Filing(
-            index=archive.index, spool=archive.spool, storage=archive.storage, stop=self._is_stopping.is_set
+        self._filing = Filing(
+            index=archive.index,
+            spool=archive.spool,
+            storage=archive.storage,
+            custody=state.custody,
+            stop=self._is_stopping.is_set,
+        )
+        self._survey = Survey(
+            {
+                "spool": lambda: asdict(archive.spool.use()),
+                "index": lambda: asdict(archive.index.statistics()),
+                "filing": self._filing.report,
+                "storage": self._storage,
+                "state": lambda: {**state.report(), "problem": state.trouble},
+            }
         )
         checkpoint = Checkpoint(archive.index)
-        rota = Rota({"reconcile": self._reconcile.step, "filing": filing.step, "checkpoint": checkpoint.step})
+        rota = Rota(
+            {"reconcile": self._reconcile.step, "filing": self._filing.step, "checkpoint": checkpoint.step}
+        )
+        steps = state.steps(archive.storage, self._is_stopping.is_set) | {"survey": self._survey.step}
         self._loop = Loop("jobs", rota.step)
+        self._loops = [*(Loop(name, step) for name, step in steps.items()), self._loop]
 
     def recover(self) -> None:
         """Bring spool and index together before anybody is served; raises `PacsNodeError`."""
@@ -45,11 +75,13 @@ class Upkeep:
                     self._reconcile.left,
                 )
                 break
-        self._reconcile.report()
+        self._reconcile.say()
 
     def start(self) -> None:
-        """Begin to work in the background."""
-        self._loop.start()
+        """Begin to work in the background, which begins a run of the node."""
+        self._holdings.state.begin_run(__version__)
+        for loop in self._loops:
+            loop.start()
 
     def ring(self) -> None:
         """Say that something waits in the spool. Never blocks."""
@@ -60,7 +92,23 @@ class Upkeep:
         self._reconcile.ask()
         self._loop.ring()
 
+    def adopt(self, config: Config) -> None:
+        """Record that another configuration is in force."""
+        threading.Thread(
+            target=self._holdings.state.add_snapshot, args=(config, "reload"), name="snapshot", daemon=True
+        ).start()
+
+    def report(self) -> dict[str, object]:
+        """Return what was found last of spool, index, filing, storage and state."""
+        return self._survey.report()
+
+    def _storage(self) -> Mapping[str, object]:
+        storage = self._holdings.config.storage
+        free = None if storage.directory is None else shutil.disk_usage(storage.directory).free
+        return {"url": storage.url, "free_bytes": free}
+
     def stop(self) -> None:
         """End between two instances."""
         self._is_stopping.set()
-        self._loop.stop()
+        for loop in self._loops:
+            loop.stop()

@@ -94,9 +94,11 @@ def _effective(loaded: "Loaded") -> Iterator[tuple[str, object, str]]:
         for key in type(model).model_fields:
             name = f"{section}.{key}"
             yield name, _plain(getattr(model, key)), loaded.origins.get(name, "default")
-    for peer in loaded.config.peers:
-        for key in type(peer).model_fields:
-            yield f"peers[{peer.name or peer.ae_title}].{key}", _plain(getattr(peer, key)), str(loaded.file)
+    for section, tables in _lists(loaded.config):
+        for table in tables:
+            for key in type(table).model_fields:
+                name = f"{section}[{_name(table)}].{key}"
+                yield name, _plain(getattr(table, key)), str(loaded.file)
 
 
 def _as_toml(loaded: "Loaded") -> Iterator[str]:
@@ -108,21 +110,35 @@ def _as_toml(loaded: "Loaded") -> Iterator[str]:
             value = written(getattr(model, key), field.metadata)
             yield f"{key} = {_toml(_plain(value))}  # {loaded.origins.get(f'{section}.{key}', 'default')}"
         yield ""
-    for peer in loaded.config.peers:
-        yield "[[peers]]"
-        for key in type(peer).model_fields:
-            value = _plain(getattr(peer, key))
-            if value is not None:
-                yield f"{key} = {_toml(value)}"
-        yield ""
+    for section, tables in _lists(loaded.config):
+        for table in tables:
+            yield f"[[{section}]]"
+            for key in type(table).model_fields:
+                value = _plain(getattr(table, key))
+                if value is not None:
+                    yield f"{key} = {_toml(value)}"
+            yield ""
 
 
 def _sections(model: "BaseModel") -> Iterator[tuple[str, "BaseModel"]]:
-    return ((name, getattr(model, name)) for name in type(model).model_fields if name != "peers")
+    values = ((name, getattr(model, name)) for name in type(model).model_fields)
+    return ((name, value) for name, value in values if not isinstance(value, tuple))
+
+
+def _lists(model: "BaseModel") -> Iterator[tuple[str, tuple["BaseModel", ...]]]:
+    values = ((name, getattr(model, name)) for name in type(model).model_fields)
+    return ((name, value) for name, value in values if isinstance(value, tuple))
+
+
+def _name(table: "BaseModel") -> str:
+    """Return what a table of a list goes by."""
+    return getattr(table, "name", "") or getattr(table, "ae_title", "")
 
 
 def _plain(value: object) -> object:
-    """Return a value as TOML and JSON can hold it."""
+    """Return a value as TOML and JSON can hold it; of tables within tables what was set."""
+    from pacsnode.config.model import SeesSection
+
     match value:
         case Enum():
             return value.value
@@ -130,6 +146,12 @@ def _plain(value: object) -> object:
             return str(value)
         case tuple():
             return [_plain(item) for item in value]
+        case SeesSection():
+            return {
+                key: _plain(getattr(value, key))
+                for key in type(value).model_fields
+                if key in value.model_fields_set
+            }
         case frozenset():
             return sorted(str(_plain(item)) for item in value)
         case _:
@@ -138,4 +160,8 @@ def _plain(value: object) -> object:
 
 def _toml(value: object) -> str:
     """Return the value in TOML; its strings, numbers, booleans and arrays are written as in JSON."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

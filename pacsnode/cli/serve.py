@@ -74,7 +74,10 @@ def serve(
     from pacsnode.processes.serve import serve as serve_until_stopped
 
     def log_as_configured(now: "Config") -> None:
-        configure(now.node.name, now.logging.level.value, now.logging.format.value, "supervisor")
+        logs = now.logging
+        configure(
+            now.node.name, logs.level.value, logs.format.value, "supervisor", patient_data=logs.patient_data
+        )
 
     log_as_configured(config)
     try:

@@ -13,8 +13,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from pacsnode.access.peer import ALL_SERVICES, Peer, Service, comparable_ae_title, is_ae_title
+from pacsnode.access.addresses import EXPECTED, Sources, is_host, network
+from pacsnode.access.peer import ALL_SERVICES, CalledTitle, Peer, Service, comparable_ae_title, is_ae_title
 from pacsnode.access.policy import Policy, UnknownPeers
+from pacsnode.access.sees import Sees
 from pacsnode.config.quantities import Duration, Size
 from pacsnode.duplicates import DuplicatePolicy
 
@@ -39,8 +41,10 @@ class LogLevel(Enum):
 class LogFormat(Enum):
     """How a log line looks."""
 
+    AUTO = "auto"
     TEXT = "text"
     JSON = "json"
+    JOURNALD = "journald"
 
 
 def _ae_title(value: object) -> str:
@@ -60,7 +64,31 @@ def _list(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
+def _one_or_several(value: object) -> object:
+    """Take one for a list of it: a table where several tables may stand."""
+    return [value] if isinstance(value, dict) else value
+
+
+def _source(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected {EXPECTED}")
+    network(value)
+    return value
+
+
+class PlacedError(ValueError):
+    """A mistake that shows only beside other keys. `location` is the key that it is to be told at."""
+
+    def __init__(self, message: str, *location: str | int) -> None:
+        super().__init__(message)
+        self.location = location
+
+
 AETitle = Annotated[str, BeforeValidator(_ae_title)]
+Source = Annotated[str, BeforeValidator(_source)]
+Text = Annotated[str, Field(min_length=1, max_length=64)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_list)]
+AETitles = Annotated[tuple[AETitle, ...], BeforeValidator(_list)]
 WholeNumber = Annotated[int, BeforeValidator(_no_boolean)]
 Port = Annotated[WholeNumber, Field(ge=0, le=65535)]
 
@@ -144,6 +172,58 @@ class AccessSection(_Section):
 
     unknown_peers: UnknownPeers = UnknownPeers.ECHO
     """What AE titles without [[peers]] may do: "none", "echo", "echo+store" or "all"."""
+    check_peer_host: bool = False
+    """Whether a peer without addresses may call from its host only, true or false."""
+
+
+class SeesSection(_Section):
+    """What is seen: all that one table says must hold."""
+
+    institution: Texts = ()
+    """Values of Institution Name, a list; * and ? are wildcards."""
+    department: Texts = ()
+    """Values of Institutional Department Name, a list; * and ? are wildcards."""
+    issuer: Texts = ()
+    """Values of Issuer of Patient ID, a list; * and ? are wildcards."""
+    sent_by: AETitles = ()
+    """AE titles that have sent the images, a list."""
+    own_sends: bool = False
+    """Whether the requester sees what it has sent itself, true or false."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.sees() == Sees():
+            keys = ", ".join(type(self).model_fields)
+            raise ValueError(f"a table of sees needs one of {keys}; leave sees out to show everything")
+        return self
+
+    def sees(self) -> Sees:
+        """Return it as the access policy knows it."""
+        return Sees(self.institution, self.department, self.issuer, self.sent_by, self.own_sends)
+
+
+SeesTables = Annotated[tuple[SeesSection, ...], BeforeValidator(_one_or_several)]
+
+
+def _sees(tables: tuple[SeesSection, ...] | None) -> tuple[Sees, ...] | None:
+    return None if tables is None else tuple(table.sees() for table in tables)
+
+
+class AETitleSection(_Section):
+    """One further AE title of this node, with rules of its own."""
+
+    ae_title: AETitle
+    """A further AE title that this node answers to, 1 to 16 printable ASCII characters."""
+    aliases: AETitles = ()
+    """AE titles that mean the same, a list."""
+    duplicates: DuplicatePolicy | None = None
+    """Known UIDs with other content: "keep-both", "replace", "keep-first", "refuse"; else storage.duplicates."""
+    sees: SeesTables | None = None
+    """What those who call it find and retrieve: a table, or a list of tables of which one suffices."""
+
+    def called_title(self) -> CalledTitle:
+        """Return it as the access policy knows it."""
+        return CalledTitle(self.ae_title, self.aliases, _sees(self.sees))
 
 
 class PeerSection(_Section):
@@ -165,6 +245,21 @@ class PeerSection(_Section):
     """Whether keys that are not supported come back empty instead of being left out, true or false."""
     character_set: str | None = None
     """Specific Character Set of all answers to it, such as "ISO_IR 192" or "ISO_IR 100"."""
+    addresses: Annotated[tuple[Source, ...] | None, BeforeValidator(_list)] = None
+    """From where it may call, a list of IP addresses, networks ("10.0.0.0/24") and host names."""
+    max_associations: Annotated[WholeNumber, Field(ge=0, le=10_000)] = 0
+    """Its associations at the same time, instead of limits.per_ae; 0 is what that says."""
+    move_destinations: Annotated[tuple[str, ...] | None, BeforeValidator(_list)] = None
+    """Names of the peers that it may have images sent to (C-MOVE), a list; else all that have a host."""
+    sees: SeesTables | None = None
+    """What it finds and retrieves: a table, or a list of tables of which one suffices; else everything."""
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, value: str) -> str:
+        if value and not is_host(value):
+            raise ValueError("expected an IP address or a host name")
+        return value
 
     @field_validator("name")
     @classmethod
@@ -180,8 +275,15 @@ class PeerSection(_Section):
             raise ValueError(f"expected one of {', '.join(sorted(_CHARACTER_SETS))}")
         return value
 
-    def peer(self) -> Peer:
+    def sources(self, *, check_host: bool) -> Sources | None:
+        """Return from where it may call; None is from anywhere."""
+        if self.addresses is not None:
+            return Sources.parse(self.addresses)
+        return Sources.parse((self.host,), key="host") if check_host and self.host else None
+
+    def peer(self, *, check_host: bool = False) -> Peer:
         """Return the peer as the access policy knows it."""
+        destinations = self.move_destinations
         return Peer(
             name=self.name or self.ae_title,
             ae_title=self.ae_title,
@@ -191,6 +293,10 @@ class PeerSection(_Section):
             strict_hierarchy=self.strict_hierarchy,
             return_unknown_keys=self.return_unknown_keys,
             character_set=self.character_set,
+            sources=self.sources(check_host=check_host),
+            max_associations=self.max_associations,
+            move_destinations=None if destinations is None else frozenset(destinations),
+            sees=_sees(self.sees),
         )
 
 
@@ -243,8 +349,10 @@ class LoggingSection(_Section):
 
     level: LogLevel = LogLevel.INFO
     """Least severe messages written: "debug", "info", "warning" or "error"."""
-    format: LogFormat = LogFormat.TEXT
-    """How a line looks: "text" or "json"."""
+    format: LogFormat = LogFormat.AUTO
+    """How a line looks: "auto" (journald where there is one, else text), "text", "json" or "journald"."""
+    patient_data: bool = False
+    """Whether lines at debug, and texts of unexpected errors, may name patients, true or false."""
 
 
 class Config(_Section):
@@ -254,6 +362,7 @@ class Config(_Section):
     dicom: DicomSection = Field(default_factory=DicomSection)
     limits: LimitsSection = Field(default_factory=LimitsSection)
     access: AccessSection = Field(default_factory=AccessSection)
+    ae_titles: tuple[AETitleSection, ...] = ()
     peers: tuple[PeerSection, ...] = ()
     storage: StorageSection = Field(default_factory=StorageSection)
     spool: SpoolSection = Field(default_factory=SpoolSection)
@@ -264,12 +373,51 @@ class Config(_Section):
     @classmethod
     def _are_distinct(cls, value: tuple[PeerSection, ...]) -> tuple[PeerSection, ...]:
         seen: set[str] = set()
-        for peer in (section.peer() for section in value):
+        for at, peer in enumerate(section.peer() for section in value):
             for what, text in (("name", peer.name), ("AE title", peer.ae_title)):
                 if f"{what} {text}" in seen:
-                    raise ValueError(f"two peers have the {what} {text!r}; each needs its own")
+                    raise PlacedError(f"two peers have the {what} {text!r}; each needs its own", "peers", at)
                 seen.add(f"{what} {text}")
         return value
+
+    @model_validator(mode="after")
+    def _can_be_moved_to(self) -> Self:
+        callable_peers = {peer.name for peer in (one.peer() for one in self.peers) if peer.is_destination}
+        for at, section in enumerate(self.peers):
+            for name in section.move_destinations or ():
+                if name not in callable_peers:
+                    known = ", ".join(sorted(callable_peers)) or "none"
+                    raise PlacedError(
+                        f"no peer {name!r} with a host; there are {known}", "peers", at, "move_destinations"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_checked(self) -> Self:
+        for at, section in enumerate(self.peers if self.access.check_peer_host else ()):
+            if not section.host and section.addresses is None:
+                raise PlacedError(
+                    "with access.check_peer_host each peer needs a host or addresses; "
+                    'addresses = ["0.0.0.0/0", "::/0"] is from anywhere',
+                    "peers",
+                    at,
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _our_titles_are_distinct(self) -> Self:
+        seen = {self.dicom.ae_title, *self.dicom.ae_title_aliases}
+        for at, section in enumerate(self.ae_titles):
+            for title in section.called_title().all_titles:
+                if title in seen:
+                    raise PlacedError(
+                        f"this node answers to {title!r} already; dicom.ae_title, dicom.ae_title_aliases and "
+                        "[[ae_titles]] have each title once",
+                        "ae_titles",
+                        at,
+                    )
+                seen.add(title)
+        return self
 
     @model_validator(mode="after")
     def _place_below_data_dir(self) -> Self:
@@ -289,7 +437,24 @@ class Config(_Section):
 
     def policy(self) -> Policy:
         """Return who may do what."""
-        return Policy((section.peer() for section in self.peers), self.access.unknown_peers)
+        access, dicom = self.access, self.dicom
+        aliases = tuple(dict.fromkeys(one for one in dicom.ae_title_aliases if one != dicom.ae_title))
+        own = CalledTitle(dicom.ae_title, aliases)
+        return Policy(
+            (own, *(section.called_title() for section in self.ae_titles)),
+            (section.peer(check_host=access.check_peer_host) for section in self.peers),
+            access.unknown_peers,
+            check_called_ae=dicom.check_called_ae,
+        )
+
+    def duplicates_of(self) -> dict[str, DuplicatePolicy]:
+        """Return the AE titles of ours, aliases too, that have a duplicates policy of their own."""
+        return {
+            title: section.duplicates
+            for section in self.ae_titles
+            if section.duplicates is not None
+            for title in section.called_title().all_titles
+        }
 
     def peer(self, name: str) -> Peer | None:
         """Return the peer with this name."""

@@ -11,11 +11,11 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from pacsnode.config.model import Config, PeerSection
+from pacsnode.config.model import Config, PlacedError, SeesSection
 from pacsnode.errors import ConfigError
 
 _SYSTEM_FILE = Path("/etc/pacsnode/config.toml")
@@ -79,7 +79,7 @@ def read(
         config = Config.model_validate(settings.values)
     except ValidationError as error:
         problems = [
-            (settings.origin(details["loc"]), _problem(details, settings))
+            (settings.origin(_location(details)), _problem(details, settings))
             for details in error.errors(include_url=False)
         ]
         places = list(settings.origins.values())  # in the order of the file
@@ -88,7 +88,7 @@ def read(
     origins = {
         ".".join(map(str, at)): origin
         for at, origin in settings.origins.items()
-        if len(at) == 2 and at[0] != "peers"
+        if len(at) == 2 and not is_list(str(at[0]))
     }
     return Loaded(config, found, origins)
 
@@ -153,14 +153,14 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[tuple[st
         section, separator, key = name.removeprefix(_PREFIX).lower().partition("__")
         if not name.startswith(_PREFIX) or not separator:
             continue
-        if section == "peers":
-            raise ConfigError(f"{name}: peers can only be set in a file")
+        if is_list(section):
+            raise ConfigError(f"{name}: {section} can only be set in a file")
         yield (section, key), (value, name)
 
 
 def _problem(details: Mapping[str, Any], settings: _Settings) -> str:
     """Return one mistake as a line: where, which key, what it is, and what is allowed."""
-    location: _Location = details["loc"]
+    location = _location(details)
     origin, key, description = (
         settings.origin(location),
         _key(location, settings.values),
@@ -202,16 +202,35 @@ def _inside(values: Any, part: str | int) -> Any:
     return values[part] if isinstance(values, list) and isinstance(part, int) and part < len(values) else None
 
 
+def _location(details: Mapping[str, Any]) -> _Location:
+    """Return the key of a mistake: where it was found, or what it says itself."""
+    error = details.get("ctx", {}).get("error")
+    location: _Location = error.location if isinstance(error, PlacedError) else details["loc"]
+    return location
+
+
+def is_list(section: str) -> bool:
+    """Return whether this is a list of tables, `[[section]]`."""
+    return section in Config.model_fields and _model_of(section)[1]
+
+
+def _model_of(section: str) -> tuple[type[BaseModel], bool]:
+    """Return the model of a section, and whether the section is a list of them."""
+    annotation = Config.model_fields[section].annotation
+    elements = get_args(annotation)
+    model = elements[0] if elements else annotation
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    return model, bool(elements)
+
+
 def _section(location: _Location) -> type[BaseModel]:
     """Return the model that the last part of the location is a key of."""
     if len(location) == 1:
         return Config
-    if location[0] == "peers":
-        return PeerSection
-    annotation = Config.model_fields[str(location[0])].annotation
-    assert isinstance(annotation, type)
-    assert issubclass(annotation, BaseModel)
-    return annotation
+    if "sees" in location[:-1]:
+        return SeesSection
+    return _model_of(str(location[0]))[0]
 
 
 def _description(location: _Location) -> str:

@@ -39,6 +39,7 @@ from pacsnode.dicom.attributes import (
     Level,
     Source,
 )
+from pacsnode.dicom.visibility import Visibility
 from pacsnode.errors import InvalidIdentifier, InvalidUID
 
 MAX_KEY_CHARACTERS = 10_240  # of one value: what LT may have, the longest VR of the table (PS3.5 6.2)
@@ -133,7 +134,8 @@ class Query:
     """A valid question. All of `keys` must match; `returned` are the attributes to answer, in tag order.
 
     `returned` has no attribute with `Source.CONSTANT`; those, and the level, are added where answers are
-    encoded. `unsupported` are the tags of the Identifier that the index does not know.
+    encoded. `unsupported` are the tags of the Identifier that the index does not know. `visibility` is what the
+    requester may see, None for everything: an Identifier never says that, the one who answers it does.
     """
 
     model: InformationModel
@@ -145,6 +147,7 @@ class Query:
     asks_retrieve_ae_title: bool = False
     asks_instance_availability: bool = False
     is_relational: bool = False  # a unique key above the level is missing (PS3.4 C.4.1.2.2.1)
+    visibility: Visibility | None = None
 
 
 def parse(identifier: bytes, transfer_syntax_uid: str, model: InformationModel) -> Query:
@@ -262,7 +265,7 @@ def _level(raw: bytes, model: InformationModel) -> Level:
         if level.name == name:
             return level
     allowed = ", ".join(level.name for level in model.levels)
-    said = f"Query/Retrieve Level {name[:16]!r} is not one of" if name else "Query/Retrieve Level is missing:"
+    said = "Query/Retrieve Level is not one of" if name else "Query/Retrieve Level is missing:"
     raise InvalidIdentifier(f"{said} {allowed} ({model.value})", offending=(QUERY_RETRIEVE_LEVEL,))
 
 

@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from pacsnode.dicom import charset, temporal
 from pacsnode.dicom.attributes import Attribute
 from pacsnode.dicom.identifier import NUMBER, Key, Query, Range, SingleValue, ValueList, Wildcard
+from pacsnode.dicom.visibility import Trait, Visibility
 
 NUMERIC_VRS = frozenset({"IS", "DS", "US"})
 
@@ -41,6 +42,27 @@ def matches(key: Key, value: str | None) -> bool:
         return False
     values = value.split("\\") if key.attribute.multi_valued else [value]
     return any(one and _value_matches(key, one) for one in values)
+
+
+def is_visible(visibility: Visibility | None, record: Mapping[str, str], sender: str) -> bool:
+    """Return whether an instance, as keyword -> stored text of all its levels, is seen (`dicom.visibility`)."""
+    return visibility is None or any(
+        all(_holds(trait, record, sender) for trait in view.traits) for view in visibility
+    )
+
+
+def _holds(trait: Trait, record: Mapping[str, str], sender: str) -> bool:
+    if trait.attribute is None:
+        return sender in trait.values
+    value = record.get(trait.attribute.keyword)
+    return any(matches(key, value) for key in trait_keys(trait.attribute, trait.values))
+
+
+def trait_keys(attribute: Attribute, values: tuple[str, ...]) -> tuple[Key, ...]:
+    """Return the keys of which one must match for the values of a trait."""
+    return tuple(
+        Key(attribute, Wildcard(value) if set(value) & set("*?") else SingleValue(value)) for value in values
+    )
 
 
 def number(text: str) -> float | None:

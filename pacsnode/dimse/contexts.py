@@ -67,6 +67,18 @@ class Result(IntEnum):
     TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
 
 
+def services_proposed(request: AssociateRequest) -> frozenset[Service]:
+    """Return the services that a requestor would use the contexts that it proposes for."""
+    services = set[Service]()
+    for proposal in request.proposals:
+        service = _SERVICES.get(proposal.abstract_syntax)
+        if service is not None:
+            services.add(service)
+        elif request.roles.get(proposal.abstract_syntax, DEFAULT_ROLES).is_scu:
+            services.add(Service.STORE)
+    return frozenset(services)
+
+
 def negotiate(
     request: AssociateRequest, may: Callable[[Service], bool], *, private_sop_classes: bool
 ) -> Answer:

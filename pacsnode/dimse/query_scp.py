@@ -1,9 +1,9 @@
 """C-FIND (PS3.4 C.4.1): a page of Pending responses a write, C-CANCEL looked for between them."""
 
+import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pacsnode.access.policy import Policy
 from pacsnode.archive.find import Find
 from pacsnode.dicom.identifier import Query, parse
 from pacsnode.dicom.response import ResponseEncoder
@@ -14,7 +14,9 @@ from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.contexts import FIND_MODELS
 from pacsnode.dimse.status import FindStatus
 from pacsnode.errors import InvalidIdentifier, PacsNodeError
-from pacsnode.observe import Observer, QueryAnswered
+from pacsnode.observe import PATIENT_DATA_LOGGER, Observer, QueryAnswered
+
+patients = logging.getLogger(PATIENT_DATA_LOGGER)
 
 MAX_IDENTIFIER_BYTES = 4 << 20
 
@@ -34,12 +36,9 @@ class _Answering:
 class QuerySCP:
     """Answers queries."""
 
-    def __init__(self, find: Find, policy: Policy, observer: Observer, *, ae_title: str) -> None:
-        """`ae_title` is what Retrieve AE Title (0008,0054) says."""
+    def __init__(self, find: Find, observer: Observer) -> None:
         self._find = find
-        self._policy = policy
         self._observer = observer
-        self._ae_title = ae_title
 
     def serve(self, conversation: Conversation, message: Message) -> None:
         """Answer one query."""
@@ -76,21 +75,24 @@ class QuerySCP:
     def _query(self, conversation: Conversation, message: Message, identifier: bytes) -> Query:
         model = FIND_MODELS[message.context.abstract_syntax]
         query = parse(identifier, message.context.transfer_syntax, model)
-        peer = self._policy.peer(conversation.parties.calling_ae_title)
+        log_keys("C-FIND", query)
+        rights = conversation.terms.rights
+        peer = rights.peer
         if query.is_relational and peer is not None and peer.strict_hierarchy:
             raise InvalidIdentifier(
                 "a unique key above the level is missing", offending=(_QUERY_RETRIEVE_LEVEL,)
             )
-        return query
+        return replace(query, visibility=rights.visibility)
 
     def _answer(
         self, conversation: Conversation, message: Message, query: Query, answering: _Answering
     ) -> None:
-        peer = self._policy.peer(conversation.parties.calling_ae_title)
+        rights = conversation.terms.rights
+        peer = rights.peer
         encoder = ResponseEncoder(
             query,
             transfer_syntax_uid=message.context.transfer_syntax,
-            retrieve_ae_title=self._ae_title,
+            retrieve_ae_title=rights.called.ae_title,
             character_sets=(peer.character_set,) if peer is not None and peer.character_set else None,
             returns_unknown_keys=peer is not None and peer.return_unknown_keys,
         )
@@ -110,3 +112,10 @@ class QuerySCP:
                         message.context, [(pending, encoder.encode(row)) for row in rows]
                     )
                 answering.matches += len(rows)
+
+
+def log_keys(operation: str, query: Query) -> None:
+    """Tell what is asked for, where `logging.patient_data` allows it."""
+    if patients.isEnabledFor(logging.DEBUG):
+        for key in query.keys:
+            patients.debug("%s %s, %s: %s", operation, query.level.name, key.attribute.keyword, key.matching)

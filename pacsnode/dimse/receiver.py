@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pacsnode.access.peer import CalledTitle
 from pacsnode.access.policy import Policy, UnknownPeers
 from pacsnode.dimse.admission import Limits
-from pacsnode.dimse.association.conversation import Conversation, Message, Timeouts
+from pacsnode.dimse.association.conversation import Conversation, Message
+from pacsnode.dimse.rules import Rules, Timeouts
 from pacsnode.dimse.scu.instance_file import receive_instance
-from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
+from pacsnode.dimse.server import DimseServer, SCPs
 from pacsnode.dimse.verification_scp import VerificationSCP
 from pacsnode.observe import Observers
 
@@ -43,20 +45,15 @@ class _FolderSCP:
 def receiver(folder: Path, ae_title: str, *, port: int = 0) -> Iterator[Receiver]:
     """Receive on loopback into `folder` while the context lasts."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = ServerSettings(
-        ae_title=ae_title,
-        ae_title_aliases=(),
-        host="127.0.0.1",
-        port=port,
+    rules = Rules(
+        policy=Policy([CalledTitle(ae_title)], unknown_peers=UnknownPeers.ALL),
         limits=Limits(associations=20, pre_association=100),
         max_pdu_bytes=262_144,
         timeouts=Timeouts(acse=10.0, dimse=60.0, network=60.0),
-        check_called_ae=True,
-        private_sop_classes=True,
     )
     nobody = Observers(())
     scps = SCPs(verification=VerificationSCP(nobody), storage=_FolderSCP(folder))
-    server = DimseServer(settings, Policy(unknown_peers=UnknownPeers.ALL), scps, nobody)
+    server = DimseServer(rules, scps, nobody, port=port)
     server.start()
     try:
         yield Receiver(ae_title, server.port, folder)

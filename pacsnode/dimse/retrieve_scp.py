@@ -8,7 +8,7 @@ import struct
 import time
 from dataclasses import replace
 
-from pacsnode.access.policy import Policy
+from pacsnode.access.policy import Refused
 from pacsnode.archive.retrieve import Ending, Retrieve, SubOperations
 from pacsnode.dicom.identifier import InformationModel, Query, parse_retrieve
 from pacsnode.dicom.uid import is_big_endian, is_implicit_vr
@@ -19,7 +19,8 @@ from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.requestor import Caller, Remote
 from pacsnode.dimse.association.sender import MoveOriginator
 from pacsnode.dimse.contexts import GET_MODELS, MOVE_MODELS
-from pacsnode.dimse.query_scp import MAX_IDENTIFIER_BYTES
+from pacsnode.dimse.query_scp import MAX_IDENTIFIER_BYTES, log_keys
+from pacsnode.dimse.rules import Rules
 from pacsnode.dimse.status import RetrieveStatus
 from pacsnode.dimse.sub_operations import MoveJob, get_sub_operations
 from pacsnode.errors import PacsNodeError
@@ -51,7 +52,8 @@ class _Retrieving:
         context = self.message.context
         query = parse_retrieve(identifier, context.transfer_syntax, models[context.abstract_syntax])
         self.level = query.level.name
-        return query
+        log_keys("retrieve", query)
+        return replace(query, visibility=self.conversation.terms.rights.visibility)
 
     def is_cancelled(self) -> bool:
         return self.conversation.cancelled(self.message.command.message_id)
@@ -61,10 +63,13 @@ class _Retrieving:
         command = response(self.message.command, RetrieveStatus.PENDING, counts=numbers)
         self.conversation.respond(self.message.context, command)
 
-    def refuse(self, code: int, comment: str, offending: tuple[int, ...] = ()) -> None:
+    def refuse(
+        self, code: int, comment: str, offending: tuple[int, ...] = (), *, reason: str | None = None
+    ) -> None:
+        """Answer with a failure; `reason` is for the log, where the peer must not read it."""
         command = response(self.message.command, code, comment=comment, offending=offending)
         self.conversation.respond(self.message.context, command)
-        self._emit(SubOperations(total=0), code, comment)
+        self._emit(SubOperations(total=0), code, comment if reason is None else reason)
 
     def broken_off(self, counts: SubOperations, over: AssociationOver) -> None:
         """Tell of what was sent, although the requestor is not there to be answered."""
@@ -141,10 +146,8 @@ class GetSCP:
 class MoveSCP:
     """Answers C-MOVE by sending to a destination that the configuration knows."""
 
-    def __init__(self, retrieve: Retrieve, policy: Policy, caller: Caller, observer: Observer) -> None:
+    def __init__(self, retrieve: Retrieve, observer: Observer) -> None:
         self._retrieve = retrieve
-        self._policy = policy
-        self._caller = caller
         self._observer = observer
 
     def serve(self, conversation: Conversation, message: Message) -> None:
@@ -152,9 +155,11 @@ class MoveSCP:
         retrieving = _Retrieving(conversation, message, self._observer)
         identifier = conversation.data_set(MAX_IDENTIFIER_BYTES)
         retrieving.destination = message.command.text(Element.MOVE_DESTINATION)
-        peer = self._policy.destination(retrieving.destination)
-        if peer is None:
-            retrieving.refuse(RetrieveStatus.MOVE_DESTINATION_UNKNOWN, "Move Destination is not known here")
+        terms = conversation.terms
+        peer = terms.rights.destination(retrieving.destination)
+        if isinstance(peer, Refused):  # one that is not allowed is told as one that is not known
+            code = RetrieveStatus.MOVE_DESTINATION_UNKNOWN
+            retrieving.refuse(code, "Move Destination is not known here", reason=peer.rule)
             return
         try:
             plan = self._retrieve.plan(retrieving.query(MOVE_MODELS, identifier))
@@ -165,7 +170,7 @@ class MoveSCP:
         job = MoveJob(
             plan,
             retrieve=self._retrieve,
-            caller=replace(self._caller, ae_title=parties.called_ae_title),
+            caller=_caller(parties.called_ae_title, terms.rules),
             destination=Remote(peer.ae_title, peer.host, peer.port),
             originator=MoveOriginator(parties.calling_ae_title, message.command.message_id),
             priority=message.command.us(Element.PRIORITY) or 0,
@@ -179,6 +184,11 @@ class MoveSCP:
             raise
         job.close()
         retrieving.finish(job.counts, is_cancelled=is_cancelled)
+
+
+def _caller(ae_title: str, rules: Rules) -> Caller:
+    """Return us as those who send, with the title that the requestor called."""
+    return Caller(ae_title, rules.max_pdu_bytes, rules.timeouts.acse, rules.timeouts.dimse)
 
 
 def _attend(retrieving: _Retrieving, job: MoveJob) -> bool:

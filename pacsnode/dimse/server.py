@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pacsnode.access.peer import comparable_ae_title
-from pacsnode.access.policy import Allowed, Policy, Refused
+from pacsnode.accepting import Turns, listening_socket
+from pacsnode.access.policy import Claim, Refusal, Refused, Rights
 from pacsnode.dicom.uid import is_storage_sop_class
-from pacsnode.dimse.admission import Admission, Limits
+from pacsnode.dimse.admission import Admission, Place, Reached
 from pacsnode.dimse.association import acceptor
 from pacsnode.dimse.association.acse import (
     APPLICATION_CONTEXT_NAME,
@@ -28,36 +28,51 @@ from pacsnode.dimse.association.acse import (
     encode_rejection,
 )
 from pacsnode.dimse.association.command import CommandField, response
-from pacsnode.dimse.association.conversation import Conversation, Message, Timeouts, abort_connection
+from pacsnode.dimse.association.conversation import Conversation, Message, abort_connection
 from pacsnode.dimse.association.endings import AssociationOver, PeerAborted
 from pacsnode.dimse.association.lobby import Address, Lobby
 from pacsnode.dimse.association.pdu import HEADER
 from pacsnode.dimse.association.transport import Transport
-from pacsnode.dimse.contexts import FIND_MODELS, GET_MODELS, MOVE_MODELS, VERIFICATION, negotiate
+from pacsnode.dimse.contexts import (
+    FIND_MODELS,
+    GET_MODELS,
+    MOVE_MODELS,
+    VERIFICATION,
+    negotiate,
+    services_proposed,
+)
+from pacsnode.dimse.host_names import HostNames
+from pacsnode.dimse.rules import Rules, Terms
 from pacsnode.dimse.scp import SCP
 from pacsnode.dimse.status import GeneralStatus
-from pacsnode.observe import AssociationEnded, AssociationRejected, Observer
-from pacsnode.turns import Turns
+from pacsnode.observe import (
+    AssociationAccepted,
+    AssociationEnded,
+    AssociationRejected,
+    ConnectionProbed,
+    Observer,
+    current_association,
+)
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 1024
 _ABANDON_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """What the listener needs of the configuration."""
+_REJECTIONS = {
+    Refusal.CALLED: acceptor.CALLED_AE_TITLE_NOT_RECOGNIZED,
+    Refusal.CALLING: acceptor.CALLING_AE_TITLE_NOT_RECOGNIZED,
+}
 
-    ae_title: str
-    ae_title_aliases: tuple[str, ...]
-    host: str
-    port: int
-    limits: Limits
-    max_pdu_bytes: int
-    timeouts: Timeouts
-    check_called_ae: bool
-    private_sop_classes: bool
+__all__ = ["DimseServer", "Rules", "SCPs"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Adopted:
+    """Rules, and the addresses of the host names in them."""
+
+    rules: Rules
+    names: HostNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +94,26 @@ class SCPs:
         return {operation: scp for operation, scp in table.items() if scp is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What may change while the node runs; an association keeps the rules that it was accepted with."""
-
-    settings: ServerSettings
-    policy: Policy
-
-
 class DimseServer:
     """Listens and serves. `start` once, `stop` once."""
 
-    def __init__(self, settings: ServerSettings, policy: Policy, scps: SCPs, observer: Observer) -> None:
-        self._settings = settings
-        self._policy = policy
+    def __init__(
+        self,
+        rules: Rules,
+        scps: SCPs,
+        observer: Observer,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        admission: Admission | None = None,
+    ) -> None:
+        """Listen on `host` and `port`, unless `start` gets a socket; `admission` may count for several servers."""
+        self._adopted = _adopted(rules)
+        self._address = (host, port)
         self._storage = scps.storage
         self._operations = scps.by_operation()
         self._observer = observer
-        self._titles = {comparable_ae_title(t) for t in (settings.ae_title, *settings.ae_title_aliases)}
-        self._admission = Admission(settings.limits)
+        self._shared_admission = admission
         self._lock = threading.Lock()
         self._connections: dict[threading.Thread, Transport] = {}
         self._stop_descriptor = -1
@@ -112,30 +128,37 @@ class DimseServer:
         assert self._socket is not None
         return int(self._socket.getsockname()[1])
 
+    @property
+    def rules(self) -> Rules:
+        """The rules that the next association is accepted by."""
+        return self._adopted.rules
+
     def adopt(self, rules: Rules) -> None:
-        """Follow these rules for associations that are accepted from now on."""
-        self._settings, self._policy = rules.settings, rules.policy
-        titles = (rules.settings.ae_title, *rules.settings.ae_title_aliases)
-        self._titles = {comparable_ae_title(title) for title in titles}
+        """Accept associations by other rules from now on; those that are there keep theirs."""
+        self._adopted = _adopted(rules)
+        if self._lobby is not None:
+            self._lobby.adopt(capacity=rules.limits.pre_association, seconds=rules.timeouts.acse)
 
     def start(self, listening: socket.socket | None = None, turns: Turns | None = None) -> None:
-        """Accept on a socket that listens, else make one; raises `OSError` if the address cannot be had.
+        """Listen, on a socket that listens already if there is one; raises `OSError` (address taken).
 
         `turns` are taken with other processes that accept on the same socket.
         """
-        settings = self._settings
+        host, port = self._address
         if listening is None:
-            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-            listening = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+            listening = listening_socket(host, port)
         self._socket = listening
         self._turns = turns or Turns()
         self._stop_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._admission = self._shared_admission or Admission()
+        rules = self.rules
         self._lobby = Lobby(
             self._socket,
             enter=self._enter,
             leave=self._leave,
-            capacity=settings.limits.pre_association,
-            seconds=settings.timeouts.acse,
+            probed=self._probed,
+            capacity=rules.limits.pre_association,
+            seconds=rules.timeouts.acse,
             turns=self._turns,
         )
         self._lobby.start()
@@ -160,6 +183,8 @@ class DimseServer:
             deadline += _ABANDON_SECONDS
         if not self._current():
             os.close(self._stop_descriptor)
+            if self._shared_admission is None:
+                self._admission.close()
 
     def _current(self) -> list[tuple[threading.Thread, Transport]]:
         with self._lock:
@@ -169,6 +194,9 @@ class DimseServer:
 
     def _leave(self, address: Address, reason: str) -> None:
         self._observer(AssociationRejected("", "", "", str(address), reason))
+
+    def _probed(self, address: Address) -> None:
+        self._observer(ConnectionProbed(str(address)))
 
     def _enter(self, connection: socket.socket, address: Address, body: bytes) -> None:
         transport = Transport(connection, stop_descriptor=self._stop_descriptor)
@@ -193,10 +221,11 @@ class DimseServer:
 
     def _run(self, transport: Transport, address: Address, body: bytes) -> None:
         association_id = secrets.token_hex(4)
+        current_association.set(association_id)
         try:
             self._answer(transport, association_id, address, body)
         except Exception:  # the named boundary of an association
-            log.exception("association %s: unexpected error, aborted", association_id)
+            log.exception("unexpected error, the association is aborted")
             abort_connection(transport, None)
         finally:
             transport.close()
@@ -209,49 +238,54 @@ class DimseServer:
         try:
             request = decode_request(body)
             calling, called = request.calling_ae_title, request.called_ae_title
-            refusal = self._refusal(request) or self._place_refusal(request, address)
-            if refusal is not None:
-                rejection, reason = refusal
-                acceptor.reject(transport, rejection)
-                self._observer(AssociationRejected(association_id, calling, called, str(address), reason))
+            admitted = self._admitted(request, address)
+            if isinstance(admitted, _Rejected):
+                acceptor.reject(transport, admitted.rejection)
+                self._observer(
+                    AssociationRejected(association_id, calling, called, str(address), admitted.reason)
+                )
                 return
         except AssociationOver as over:
             abort_connection(transport, over)
             self._observer(AssociationRejected(association_id, calling, called, str(address), str(over)))
             return
+        terms, place = admitted
         try:
-            self._serve(transport, request, association_id, address)
+            self._serve(transport, request, association_id, address, terms)
         finally:
-            self._admission.give_back(address.host, comparable_ae_title(calling))
+            self._admission.give_back(place)
 
-    def _refusal(self, request: AssociateRequest) -> tuple[Rejection, str] | None:
-        """Return why a request is rejected, whoever else is there; None if it is not."""
-        if request.application_context_name != APPLICATION_CONTEXT_NAME:
-            return acceptor.APPLICATION_CONTEXT_NOT_SUPPORTED, "application context not supported"
-        is_ours = comparable_ae_title(request.called_ae_title) in self._titles
-        if self._settings.check_called_ae and not is_ours:
-            return acceptor.CALLED_AE_TITLE_NOT_RECOGNIZED, "called AE title not recognized"
-        decision = self._policy.admit(request.calling_ae_title)
-        if isinstance(decision, Refused):
-            return acceptor.CALLING_AE_TITLE_NOT_RECOGNIZED, decision.rule
-        return None
-
-    def _place_refusal(self, request: AssociateRequest, address: Address) -> tuple[Rejection, str] | None:
-        """Take a place for the association; return why there is none."""
+    def _admitted(self, request: AssociateRequest, address: Address) -> "tuple[Terms, Place] | _Rejected":
+        """Return the terms of an association and the place that it has taken, or why it is rejected."""
+        terms = _judged(self._adopted, request, address)
+        if isinstance(terms, _Rejected):
+            return terms
         if self._stopping.is_set():
-            return acceptor.LOCAL_LIMIT_EXCEEDED, "the node stops"
-        limit = self._admission.take(address.host, comparable_ae_title(request.calling_ae_title))
-        return None if limit is None else (acceptor.LOCAL_LIMIT_EXCEEDED, f"{limit} reached")
+            return _Rejected(acceptor.LOCAL_LIMIT_EXCEEDED, "the node stops")
+        rights, peer = terms.rights, terms.rights.peer
+        taken = self._admission.take(
+            address.host,
+            rights.calling_ae_title,
+            terms.rules.limits,
+            max_of_peer=0 if peer is None else peer.max_associations,
+            peer_key="" if peer is None else f"peers.{peer.name}.max_associations",
+        )
+        if isinstance(taken, Reached):
+            return _Rejected(acceptor.LOCAL_LIMIT_EXCEEDED, f"{taken.key} reached")
+        return terms, taken
 
     def _serve(
-        self, transport: Transport, request: AssociateRequest, association_id: str, address: Address
+        self,
+        transport: Transport,
+        request: AssociateRequest,
+        association_id: str,
+        address: Address,
+        terms: Terms,
     ) -> None:
         started, operations, ending = time.monotonic(), 0, "released"
-        answer = negotiate(
-            request,
-            lambda service: isinstance(self._policy.decide(request.calling_ae_title, service), Allowed),
-            private_sop_classes=self._settings.private_sop_classes,
-        )
+        answer = negotiate(request, terms.rights.may, private_sop_classes=terms.rules.private_sop_classes)
+        parties = (association_id, request.calling_ae_title, request.called_ae_title, str(address))
+        self._observer(AssociationAccepted(*parties))
         try:
             conversation = acceptor.accept(
                 transport,
@@ -259,8 +293,7 @@ class DimseServer:
                 answer,
                 association_id=association_id,
                 peer_address=str(address),
-                max_pdu_bytes=self._settings.max_pdu_bytes,
-                timeouts=self._settings.timeouts,
+                terms=terms,
             )
             while (message := conversation.receive()) is not None:
                 operations += 1
@@ -285,6 +318,7 @@ class DimseServer:
                     operations=operations,
                     bytes_received=transport.bytes_received,
                     bytes_sent=transport.bytes_sent,
+                    refused=_refused(request, answer, terms.rights),
                 )
             )
 
@@ -299,3 +333,37 @@ class DimseServer:
             conversation.respond(message.context, refusal)
             return
         scp.serve(conversation, message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejected:
+    """How an association is rejected, and why, for the log."""
+
+    rejection: Rejection
+    reason: str
+
+
+def _adopted(rules: Rules) -> _Adopted:
+    """Return the rules with the look-up of their host names begun, so that nobody has to wait for it."""
+    names = HostNames()
+    names.look_up(rules.policy.host_names)
+    return _Adopted(rules, names)
+
+
+def _judged(adopted: _Adopted, request: AssociateRequest, address: Address) -> Terms | _Rejected:
+    """Return the terms of an association, or why its request is rejected, whoever else is there."""
+    if request.application_context_name != APPLICATION_CONTEXT_NAME:
+        return _Rejected(acceptor.APPLICATION_CONTEXT_NOT_SUPPORTED, "application context not supported")
+    policy = adopted.rules.policy
+    claim = Claim(request.calling_ae_title, request.called_ae_title, address.host)
+    rights = policy.admit(claim, adopted.names.addresses(policy.host_names_for(claim)))
+    if isinstance(rights, Refused):
+        return _Rejected(_REJECTIONS[rights.refusal], f"{rights.refusal.value}: {rights.rule}")
+    return Terms(adopted.rules, rights)
+
+
+def _refused(request: AssociateRequest, answer: acceptor.Answer, rights: Rights) -> str:
+    """Return the rule by which services that were proposed are refused, "" if none is."""
+    if len(answer.contexts) == len(answer.decisions):
+        return ""
+    return rights.refused(services_proposed(request))

@@ -2,6 +2,8 @@
 
 import time
 
+from pacsnode.access.peer import Service
+from pacsnode.access.policy import Allowed, Refused
 from pacsnode.archive.store import Receiving, Store, StoreRequest
 from pacsnode.dicom.uid import validated
 from pacsnode.dimse import status
@@ -23,10 +25,13 @@ class StorageSCP:
     def serve(self, conversation: Conversation, message: Message) -> None:
         """Receive one instance and answer with what became of it."""
         started = time.monotonic()
-        refusal = _refusal(message)
+        refusal = _not_authorized(conversation, message) or _refusal(message)
         if refusal is not None:
             conversation.skip_data_set()
-            self._answer(conversation, message, *refusal, outcome="refused", size=0, started=started)
+            outcome, code, comment, offending = refusal
+            self._answer(
+                conversation, message, code, comment, offending, outcome=outcome, size=0, started=started
+            )
             return
         receiving = self._store.begin(_request(conversation, message))
         try:
@@ -78,19 +83,34 @@ class StorageSCP:
         )
 
 
-def _refusal(message: Message) -> tuple[int, str, tuple[int, ...]] | None:
-    """Return status, comment and offending tags of a C-STORE-RQ that is refused on its command set."""
+_Refusal = tuple[str, int, str, tuple[int, ...]]
+
+
+def _not_authorized(conversation: Conversation, message: Message) -> _Refusal | None:
+    """Return the refusal, as `_refusal`, of a C-STORE-RQ from one who may not store.
+
+    It can come: a context may have been accepted for what we send (C-GET) alone.
+    """
+    decision = conversation.terms.rights.decide(Service.STORE)
+    if isinstance(decision, Allowed) and message.context.requestor.is_scu:
+        return None
+    rule = decision.rule if isinstance(decision, Refused) else "the role was not negotiated"
+    return rule, GeneralStatus.NOT_AUTHORIZED, "not authorized to store", ()
+
+
+def _refusal(message: Message) -> _Refusal | None:
+    """Return outcome, status, comment and offending tags of a C-STORE-RQ that is refused on its command set."""
     command, context = message.command, message.context
-    if not context.requestor.is_scu:
-        return GeneralStatus.NOT_AUTHORIZED, "not authorized to store", ()
     try:
         validated(command.raw(Element.AFFECTED_SOP_INSTANCE_UID))
     except InvalidUID:
-        return GeneralStatus.INVALID_SOP_INSTANCE, "Affected SOP Instance UID is no UID", (0x00001000,)
+        comment = "Affected SOP Instance UID is no UID"
+        return "refused", GeneralStatus.INVALID_SOP_INSTANCE, comment, (0x00001000,)
     if command.text(Element.AFFECTED_SOP_CLASS_UID) != context.abstract_syntax:
-        return GeneralStatus.SOP_CLASS_NOT_SUPPORTED, "SOP Class UID is not the context's", (0x00000002,)
+        comment = "SOP Class UID is not the context's"
+        return "refused", GeneralStatus.SOP_CLASS_NOT_SUPPORTED, comment, (0x00000002,)
     if not command.has_data_set:
-        return GeneralStatus.MISTYPED_ARGUMENT, "C-STORE without a data set", (0x00000800,)
+        return "refused", GeneralStatus.MISTYPED_ARGUMENT, "C-STORE without a data set", (0x00000800,)
     return None
 
 
@@ -101,6 +121,9 @@ def _request(conversation: Conversation, message: Message) -> StoreRequest:
         transfer_syntax_uid=message.context.transfer_syntax,
         calling_ae_title=conversation.parties.calling_ae_title,
         called_ae_title=conversation.parties.called_ae_title,
+        association_id=conversation.parties.association_id,
+        duplicates=conversation.terms.duplicates,
+        max_data_set_bytes=conversation.terms.rules.max_data_set_bytes,
     )
 
 

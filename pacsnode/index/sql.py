@@ -16,6 +16,9 @@ fit the schema it fails in the tests instead of being slow in the field.
 windows of ids, so that a query without matches comes up for air (C-CANCEL).
 
 Keys above the level are joined upwards, with or without unique keys (PS3.4 C.4.1.2.2.1, relational queries).
+
+**What the requester may see** is one more condition of each statement but the probes, which only choose a plan
+(`visible.py`). It may look at all that lies below an entity, so the windows of a walk are smaller with it.
 """
 
 from collections.abc import Sequence
@@ -24,12 +27,13 @@ from dataclasses import dataclass
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.identifier import Key, Query
 from pacsnode.errors import InvalidIdentifier
-from pacsnode.index import schema
+from pacsnode.index import schema, visible
 from pacsnode.index.conditions import Fragment, condition, indexed_condition, joined
 
 PROBE_LIMIT = 2000
 CHUNK_ROWS = 2048
 WINDOW_IDS = 20_000
+LIMITED_WINDOW_IDS = 200  # a study may have thousands of instances to look at
 
 # The columns of `index.base.Located`, in its order.
 LOCATED = ", ".join(
@@ -73,7 +77,9 @@ class Compiled:
             raise InvalidIdentifier("a key lies below the query's level", offending=tuple(below))
         self.level = query.level
         self.drivers = tuple(driver for driver in map(_driver, query.keys) if driver is not None)
+        self.window_ids = WINDOW_IDS if query.visibility is None else LIMITED_WINDOW_IDS
         self._name = schema.TABLES[query.level].name
+        self._visibility = query.visibility
         self._conditions = [condition(key) for key in query.keys]
         self._key_levels = {key.attribute.level for key in query.keys}
         self._levels = self._key_levels | {attribute.level for attribute in query.returned}
@@ -131,8 +137,12 @@ class Compiled:
     ) -> Fragment:
         bottom = self.level if bottom is None else bottom
         leading = [] if driver is None else [driver.condition]
-        where = joined([*leading, Fragment(schema.TABLES[bottom].visible), *self._conditions], " AND ")
-        return Fragment(f"SELECT {columns} FROM {_tables(driver, self.level, bottom, levels)} WHERE ") + where
+        conditions = [*leading, Fragment(schema.TABLES[bottom].visible), *self._conditions]
+        if self._visibility is not None:
+            levels = levels | visible.levels(self._visibility, bottom)
+            conditions.append(visible.condition(self._visibility, bottom))
+        tables = _tables(driver, self.level, bottom, levels)
+        return Fragment(f"SELECT {columns} FROM {tables} WHERE ") + joined(conditions, " AND ")
 
 
 def _tables(driver: Driver | None, level: Level, bottom: Level, levels: set[Level]) -> str:

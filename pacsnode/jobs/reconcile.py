@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from pacsnode.archive.custody import Custody
 from pacsnode.archive.recovery import Recovery
 from pacsnode.archive.store import Store
 from pacsnode.errors import TemporaryError
@@ -21,9 +22,15 @@ class Reconcile:
     """Looks at the spool whenever it is asked to. One thread calls `step`; any may call `ask`."""
 
     def __init__(
-        self, *, index: Index, spool: Spool, store: Store, now: Callable[[], float] = time.monotonic
+        self,
+        *,
+        index: Index,
+        spool: Spool,
+        store: Store,
+        custody: Custody,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._recovery = Recovery(index, spool, store)
+        self._recovery = Recovery(index, spool, store, custody)
         self._now = now
         self._asked = threading.Event()
         self._is_under_way = False
@@ -55,7 +62,7 @@ class Reconcile:
         until = self._now() + _STEP_SECONDS
         while self._recovery.left and self._now() < until:
             if (reason := self._recovery.next()) is not None:
-                log.error("%s", reason)
+                log.error(reason, extra={"limit_by": reason})  # each has its own remedy
         if self._recovery.left:
             return 0.0
         self._is_under_way = False
@@ -72,13 +79,14 @@ class Reconcile:
             return True
         return False
 
-    def report(self) -> None:
+    def say(self) -> None:
         """Write to the log what was found so far."""
         found = self._recovery.recovered
         log.info(
-            "spool: %d waiting, %d indexed now, %d dropped as stored already, %d set aside",
+            "spool: %d waiting, %d indexed now, %d dropped as stored already, %d set aside, %d left",
             found.waiting,
             found.indexed,
             found.dropped,
             found.set_aside,
+            found.left,
         )

@@ -28,6 +28,7 @@ from pacsnode.processes.control import (
     Bereaved,
     Channel,
     ControlError,
+    Damaged,
     Doorbell,
     Failed,
     Heartbeat,
@@ -46,17 +47,26 @@ _RING_SECONDS = 0.25
 class Role(Protocol):
     """What a child is there for. `start` and `stop` may take long, and are called once; the others must not."""
 
-    def start(self, config: Config) -> int | None:
-        """Begin to work; return the port that is listened on, if one is. Raises `PacsNodeError` or `OSError`."""
+    def start(self, config: Config, number: int) -> int | None:
+        """Begin to work by the snapshot of that number; return the port that is listened on, if one is.
 
-    def adopt(self, config: Config) -> None:
-        """Follow another configuration as far as that can change."""
+        Raises `PacsNodeError` or `OSError`.
+        """
+
+    def adopt(self, config: Config, number: int) -> None:
+        """Follow another snapshot as far as that can change."""
 
     def look(self) -> None:
         """Look whether something waits."""
 
     def reconcile(self) -> None:
         """Look at what a process that has died may have left."""
+
+    def receive_only(self, trouble: str) -> None:
+        """Take the state for damaged, as another process has found it."""
+
+    def trouble(self) -> str | None:
+        """Return what is wrong with the state, so that the node receives only; None if nothing is."""
 
     def moves(self) -> bool:
         """Return whether it has moved since this was asked last."""
@@ -103,10 +113,11 @@ class Child:
         self._bell = bell
         self._name = name
         self._number = number
-        self._snapshot = 0
+        self._snapshot = self._started_by = 0
         self._config: Config | None = None
         self._is_ready = self._is_ending = self._is_over = False
         self._is_bereaved = False
+        self._trouble: str | None = None  # with the state, that the supervisor knows of
         self._beat_at = time.monotonic()
         self._ring_at: float | None = None
         self._results: SimpleQueue[Callable[[], None]] = SimpleQueue()  # of the threads beside the loop
@@ -145,6 +156,9 @@ class Child:
             return
         report = self._role.report() if is_serving else {}
         self._channel.send(Heartbeat(self._snapshot, report))
+        if is_serving and self._trouble is None and (trouble := self._role.trouble()) is not None:
+            self._trouble = trouble
+            self._channel.send(Damaged(trouble))
 
     # What wakes the loop
 
@@ -171,6 +185,10 @@ class Child:
                 self._is_bereaved = not self._is_ready
                 if self._is_ready:
                     self._role.reconcile()
+            case Damaged():
+                self._trouble = message.text
+                if self._is_ready:
+                    self._role.receive_only(message.text)
             case Stop():
                 self._end()
             case _:
@@ -205,12 +223,14 @@ class Child:
             config.logging.format.value,
             self._name,
             number=self._number,
+            patient_data=config.logging.patient_data,
         )
         is_first, self._config, self._snapshot = self._config is None, config, snapshot.number
         if is_first:
-            self._beside(lambda: self._role.start(config), self._started)
+            self._beside(lambda: self._role.start(config, snapshot.number), self._started)
+            self._started_by = snapshot.number
         elif self._is_ready:
-            self._role.adopt(config)
+            self._role.adopt(config, snapshot.number)
 
     def _started(self, port: int | None, error: PacsNodeError | None) -> None:
         if error is not None:
@@ -218,10 +238,12 @@ class Child:
             self._is_over = True
             return
         self._is_ready = True
-        assert self._config is not None
-        self._role.adopt(self._config)  # it may be another one by now
+        if self._config is not None and self._snapshot != self._started_by:
+            self._role.adopt(self._config, self._snapshot)
         if self._is_bereaved:
             self._role.reconcile()
+        if self._trouble is not None:
+            self._role.receive_only(self._trouble)
         self._channel.send(Ready(self._snapshot, port))
 
     def _end(self) -> None:

@@ -3,10 +3,12 @@
     down   Snapshot   the configuration to follow from now on, with its number; the first one lets a child begin
            Doorbell   look again: something may wait in the spool
            Bereaved   a child has died: look at what it may have left
+           Damaged    the state is damaged: receive only
            Stop       finish what is under way, and end
     up     Ready      it works; a worker's port
            Heartbeat  its loop woke; how it is
            Doorbell   something waits in the spool: the supervisor passes it on to the jobs
+           Damaged    the state was found damaged: the supervisor passes it on to the others
            Failed     it cannot start: whose fault that is by `errors`, and one clear line
 
 A message is a length of four bytes, big endian, and so many bytes of JSON. Nothing comes from a peer here, but both
@@ -50,6 +52,13 @@ class Bereaved:
 
 
 @dataclass(frozen=True, slots=True)
+class Damaged:
+    """The state is damaged, with a sentence that says how."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Finish what is under way, and end."""
 
@@ -88,9 +97,9 @@ class Failed:
         return _FAULTS.get(self.fault, PermanentError)(self.text)
 
 
-Message = Snapshot | Doorbell | Bereaved | Stop | Ready | Heartbeat | Failed
+Message = Snapshot | Doorbell | Bereaved | Damaged | Stop | Ready | Heartbeat | Failed
 _KINDS: dict[str, type[Message]] = {
-    kind.__name__: kind for kind in (Snapshot, Doorbell, Bereaved, Stop, Ready, Heartbeat, Failed)
+    kind.__name__: kind for kind in (Snapshot, Doorbell, Bereaved, Damaged, Stop, Ready, Heartbeat, Failed)
 }
 _TYPES = {
     "number": int,

@@ -1,6 +1,6 @@
-"""The jobs: recovery, filing and checkpoints, away from the processor time of the workers."""
+"""The jobs: recovery, filing, checkpoints and copies, away from the processor time of the workers."""
 
-from pacsnode.assembly.archive import Archive
+from pacsnode.assembly.archive import Holdings
 from pacsnode.assembly.upkeep import Upkeep
 from pacsnode.config import Config
 from pacsnode.processes.child import Bell
@@ -12,15 +12,16 @@ class Jobs:
 
     def __init__(self, _: Arguments, __: Bell) -> None: ...
 
-    def start(self, config: Config) -> None:
+    def start(self, config: Config, _: int) -> None:
         """See `Role.start`: workers begin when this has returned, so that what was acknowledged is found."""
-        self._archive = Archive(config)
-        self._upkeep = Upkeep(config, self._archive)
+        self._holdings = Holdings(config, process="jobs")
+        self._upkeep = Upkeep(self._holdings)
         self._upkeep.recover()
         self._upkeep.start()
 
-    def adopt(self, config: Config) -> None:
-        """See `Role.adopt`: no key of the jobs can change while they run."""
+    def adopt(self, config: Config, _: int) -> None:
+        """See `Role.adopt`: it is recorded; the jobs themselves have no key that can change while they run."""
+        self._upkeep.adopt(config)
 
     def look(self) -> None:
         """See `Role.look`."""
@@ -30,18 +31,26 @@ class Jobs:
         """See `Role.reconcile`."""
         self._upkeep.reconcile()
 
+    def receive_only(self, trouble: str) -> None:
+        """See `Role.receive_only`."""
+        self._holdings.state.custody.damaged(trouble)
+
+    def trouble(self) -> str | None:
+        """See `Role.trouble`."""
+        return self._holdings.state.trouble
+
     def moves(self) -> bool:
         """See `Role.moves`: a step may take as long as the storage does."""
         return True
 
     def report(self) -> dict[str, object]:
         """See `Role.report`."""
-        return {}
+        return self._upkeep.report()
 
     def stop(self) -> None:
         """See `Role.stop`."""
         self._upkeep.stop()
-        self._archive.close()
+        self._holdings.close()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 
 from pacsnode.processes.control import Channel, Heartbeat, Message, Ready
 from pacsnode.processes.program import Arguments
+from pacsnode.processes.summary import READY
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class State(Enum):
 
     VACANT = "waiting to be started again"
     STARTING = "starting"
-    READY = "ready"
+    READY = READY
     ENDING = "ending"
 
 
@@ -42,6 +43,7 @@ class Duty:
     number: int = 0
     listening: int = -1
     turns: int = -1
+    admission: int = -1
     with_jobs: bool = False
 
     @property
@@ -104,6 +106,7 @@ class Post:
             control=theirs.fileno(),
             listening=duty.listening,
             turns=duty.turns,
+            admission=duty.admission,
             with_jobs=duty.with_jobs,
         )
         try:

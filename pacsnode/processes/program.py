@@ -29,6 +29,7 @@ class Arguments:
     control: int
     listening: int = -1
     turns: int = -1
+    admission: int = -1
     with_jobs: bool = False
 
     def words(self) -> list[str]:
@@ -41,12 +42,13 @@ class Arguments:
         ]
         words += [f"--listening={self.listening}"] * (self.listening >= 0)
         words += [f"--turns={self.turns}"] * (self.turns >= 0)
+        words += [f"--admission={self.admission}"] * (self.admission >= 0)
         return words + ["--with-jobs"] * self.with_jobs
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """The descriptors that the child is to inherit."""
-        return tuple(one for one in (self.control, self.listening, self.turns) if one >= 0)
+        return tuple(one for one in (self.control, self.listening, self.turns, self.admission) if one >= 0)
 
     @classmethod
     def parsed(cls, words: Sequence[str]) -> "Arguments":
@@ -57,7 +59,7 @@ class Arguments:
         parser.add_argument("title")
         for name in ("--number", "--parent", "--control"):
             parser.add_argument(name, type=int, required=True)
-        for name in ("--listening", "--turns"):
+        for name in ("--listening", "--turns", "--admission"):
             parser.add_argument(name, type=int, default=-1)
         parser.add_argument("--with-jobs", action="store_true")
         return cls(**vars(parser.parse_args(words)))

@@ -19,12 +19,12 @@ class TakenOver(Enum):
 
 _NEXT, _AT_ONCE, _RESTART = TakenOver.NEXT_ASSOCIATION, TakenOver.AT_ONCE, TakenOver.RESTART
 
-# Every key there is; `peers` as a whole.
+# Every key there is; tables that may come several times as a whole.
 KEYS: Mapping[str, TakenOver] = MappingProxyType(
     {
         "node.name": _AT_ONCE,
         "node.data_dir": _RESTART,
-        "dicom.ae_title": _RESTART,
+        "dicom.ae_title": _NEXT,
         "dicom.ae_title_aliases": _NEXT,
         "dicom.host": _RESTART,
         "dicom.port": _RESTART,
@@ -36,20 +36,23 @@ KEYS: Mapping[str, TakenOver] = MappingProxyType(
         "dicom.network_timeout": _NEXT,
         "dicom.check_called_ae": _NEXT,
         "dicom.private_sop_classes": _NEXT,
-        "limits.max_dataset": _RESTART,
+        "limits.max_dataset": _NEXT,
         "limits.per_ip": _NEXT,
         "limits.per_ae": _NEXT,
-        "limits.pre_association": _RESTART,
+        "limits.pre_association": _AT_ONCE,
         "access.unknown_peers": _NEXT,
+        "access.check_peer_host": _NEXT,
+        "ae_titles": _NEXT,
         "peers": _NEXT,
         "storage.url": _RESTART,
-        "storage.duplicates": _RESTART,
+        "storage.duplicates": _NEXT,
         "spool.path": _RESTART,
         "spool.min_free": _RESTART,
         "index.path": _RESTART,
         "index.max_find_results": _RESTART,
         "logging.level": _AT_ONCE,
         "logging.format": _AT_ONCE,
+        "logging.patient_data": _AT_ONCE,
     }
 )
 

@@ -4,33 +4,69 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 
+from pacsnode.accepting import listening_socket, shared_counts
 from pacsnode.assembly.folders import locked
 from pacsnode.config import Config
+from pacsnode.dimse.admission import Admission, shared_memory
+from pacsnode.processes.listening import inherited_socket
+from pacsnode.processes.notify import Notifier
 from pacsnode.processes.post import Duty, Post, command
 from pacsnode.processes.program import UMASK
+from pacsnode.processes.report import ReportSocket
 from pacsnode.processes.signals import Signals
+from pacsnode.processes.summary import node_report
 from pacsnode.processes.supervisor import Events, Supervisor
-from pacsnode.turns import shared_counts
 
 log = logging.getLogger(__name__)
 
-_BACKLOG = 1024
-
 
 class _Told(Events):
-    """Tells whoever started the node."""
+    """Tells whoever started the node, and the service manager; frees the places of processes that have died."""
 
-    def __init__(self, ready: Callable[[str, int], None] | None, ae_title: str) -> None:
+    def __init__(
+        self,
+        config: Config,
+        ready: Callable[[str, int], None] | None,
+        notifier: Notifier,
+        admission: Admission,
+    ) -> None:
+        self._config = config
         self._ready = ready
-        self._ae_title = ae_title
+        self._notifier = notifier
+        self._admission = admission
+        self._where = ""
 
     def ready(self, port: int) -> None:
         """See `Events`."""
+        ae_title = self._config.dicom.ae_title
+        self._where = f"{ae_title} listens on port {port}"
         if self._ready is not None:
-            self._ready(self._ae_title, port)
+            self._ready(ae_title, port)
+        self._notifier.ready(self._where)
+
+    def reloading(self) -> None:
+        """See `Events`."""
+        self._notifier.reloading()
+
+    def reloaded(self, text: str) -> None:
+        """See `Events`."""
+        self._notifier.ready(f"{self._where}; {text}")
+
+    def stopping(self) -> None:
+        """See `Events`."""
+        self._notifier.stopping("finishes what is under way")
+
+    def child_died(self, pid: int) -> None:
+        """See `Events`."""
+        self._admission.forget_process(pid)
+
+    def beat(self) -> float | None:
+        """See `Events`."""
+        return self._notifier.beat()
 
 
 def serve(
@@ -38,50 +74,67 @@ def serve(
     *,
     read: Callable[[], Config] | None = None,
     ready: Callable[[str, int], None] | None = None,
-    sockets: Sequence[socket.socket] = (),
 ) -> None:
     """Run a node until SIGTERM or SIGINT; `ready` is called with AE title and port once all of it works.
 
-    `read` gives the configuration of now when SIGHUP asks for it, raising `ConfigError` for a wrong one. `sockets`
-    that listen already, as a service manager has them, are used in place of `dicom.host` and `dicom.port`. Raises
-    `PacsNodeError` or `OSError` if the node cannot start. A second signal does not hurry the stop, which is bounded.
+    `read` gives the configuration of now when SIGHUP asks for it, raising `ConfigError` for a wrong one. A socket
+    that a service manager has opened is used in place of `dicom.host` and `dicom.port`. Raises `PacsNodeError` or
+    `OSError` if the node cannot start. A second signal does not hurry the stop, which is bounded.
     """
     os.umask(UMASK)
     _raise_descriptor_limit()
     with ExitStack() as opened:
-        data_dir_lock = locked(config.node.data_dir)
-        opened.callback(os.close, data_dir_lock)
-        listening = sockets[0] if sockets else _listening(config.dicom.host, config.dicom.port)
+        notifier = Notifier.from_environment()
+        opened.callback(notifier.close)
+        inherited = inherited_socket()
+        opened.callback(os.close, locked(config.node.data_dir))
+        listening = inherited or listening_socket(config.dicom.host, config.dicom.port)
         opened.callback(listening.close)
+        admission = shared_memory()
+        opened.callback(os.close, admission)
+        places = Admission(admission)
+        opened.callback(places.close)
         supervisor = Supervisor(
             config,
-            [Post(duty, command=command) for duty in _duties(config, listening, opened)],
+            [Post(duty, command=command) for duty in _duties(config, listening, admission, opened)],
             read=read or (lambda: config),
             stop_accepting=listening.close,
-            events=_Told(ready, config.dicom.ae_title),
+            events=_Told(config, ready, notifier, places),
         )
+        address = listening.getsockname()
+        about = {
+            "data_dir": str(config.node.data_dir),
+            "listening": [
+                {"ae_title": config.dicom.ae_title, "host": address[0], "port": address[1]},
+            ],
+        }
+
+        def report() -> Mapping[str, object]:
+            return node_report({**supervisor.status(), **about}, now=datetime.now(UTC))
+
+        asked = ReportSocket(config.node.data_dir, report)
+        opened.callback(asked.close)
+        supervisor.watch(asked, asked.accept_one)
         supervisor.run(opened.enter_context(Signals()))
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-
-
-def _duties(config: Config, listening: socket.socket, opened: ExitStack) -> list[Duty]:
+def _duties(config: Config, listening: socket.socket, admission: int, opened: ExitStack) -> list[Duty]:
     """Return what children there are to be. Memory cannot be shared: with it, one worker does everything."""
-    workers = config.dicom.workers
+    workers, at = config.dicom.workers, listening.fileno()
     if config.storage.directory is None:
         if workers > 1:
             log.warning("storage.url is memory:, which processes cannot share: there is one worker")
-        return [Duty("worker", listening=listening.fileno(), with_jobs=True)]
+        return [Duty("worker", listening=at, admission=admission, with_jobs=True)]
     turns = -1
     if workers > 1:
         turns = shared_counts(workers)
         opened.callback(os.close, turns)
     return [
         Duty("jobs"),
-        *(Duty("worker", number, listening.fileno(), turns) for number in range(workers)),
+        *(
+            Duty("worker", number, listening=at, turns=turns, admission=admission)
+            for number in range(workers)
+        ),
     ]
 
 

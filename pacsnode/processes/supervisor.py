@@ -28,6 +28,7 @@ from pacsnode.errors import PacsNodeError, PermanentError
 from pacsnode.processes.control import (
     Bereaved,
     ControlError,
+    Damaged,
     Doorbell,
     Failed,
     Message,
@@ -103,6 +104,7 @@ class Supervisor:
         self._is_ready = False
         self._stop_by: float | None = None
         self._failure: PacsNodeError | None = None
+        self._damaged: Damaged | None = None
         self._selector = selectors.DefaultSelector()
 
     def run(self, signals: SignalSource) -> None:
@@ -199,6 +201,8 @@ class Supervisor:
         self._selector.register(post.channel, selectors.EVENT_READ, self._hearing(post))
         if self._is_recovered or post.duty.does_jobs:
             post.send(self._snapshot)
+        if self._damaged is not None:
+            post.send(self._damaged)
 
     def _bury(self, post: Post) -> None:
         self._hear(post)  # its last words
@@ -244,6 +248,11 @@ class Supervisor:
                 self._welcome(post)
             case Doorbell():
                 self._tell_jobs(message)
+            case Damaged():
+                self._damaged = self._damaged or message
+                for other in self._posts:
+                    if other is not post:
+                        other.send(message)
             case Failed():
                 if self._is_ready:
                     log.error("%s cannot start: %s", post.name, message.text)

@@ -119,6 +119,8 @@ def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
 
 def test_entries_that_a_crash_left_are_indexed_at_the_start(tmp_path: Path) -> None:
     config = config_of(tmp_path / "data")
+    with Node(config):
+        pass
     with open_archive(config) as archive:
         incoming = archive.spool.begin()
         incoming.write(SAMPLES[0].file)
@@ -131,6 +133,8 @@ def test_entries_that_a_crash_left_are_indexed_at_the_start(tmp_path: Path) -> N
 
 def test_a_torn_entry_is_reported_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = config_of(tmp_path / "data")
+    with Node(config):
+        pass
     with open_archive(config) as archive:
         incoming = archive.spool.begin()
         incoming.write(b"torn")

@@ -11,9 +11,10 @@ from pacsnode.dimse.association.acse import (
     encode_accept,
     encode_rejection,
 )
-from pacsnode.dimse.association.conversation import Context, Conversation, Parties, Timeouts
+from pacsnode.dimse.association.conversation import Context, Conversation, Parties
 from pacsnode.dimse.association.reader import Reader
 from pacsnode.dimse.association.transport import Transport
+from pacsnode.dimse.rules import Terms
 
 APPLICATION_CONTEXT_NOT_SUPPORTED = Rejection(1, 1, 2)
 CALLING_AE_TITLE_NOT_RECOGNIZED = Rejection(1, 1, 3)
@@ -40,10 +41,10 @@ def accept(
     *,
     association_id: str,
     peer_address: str,
-    max_pdu_bytes: int,
-    timeouts: Timeouts,
+    terms: Terms,
 ) -> Conversation:
     """Send the A-ASSOCIATE-AC and return the conversation that begins; raises `AssociationOver`."""
+    max_pdu_bytes, timeouts = terms.rules.max_pdu_bytes, terms.rules.timeouts
     granted = encode_accept(request, answer.decisions, answer.roles, our_max_pdu_bytes=max_pdu_bytes)
     transport.send([granted], time.monotonic() + timeouts.acse)
     return Conversation(
@@ -53,6 +54,7 @@ def accept(
         contexts=answer.contexts,
         peer_max_pdu_bytes=request.max_pdu_bytes,
         timeouts=timeouts,
+        terms=terms,
     )
 
 

@@ -22,10 +22,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+from pacsnode.accepting import YIELD_SECONDS, Turns
+from pacsnode.access.addresses import plain
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, PeerAborted
 from pacsnode.dimse.association.pdu import HEADER, abort_of, check_length
 from pacsnode.dimse.association.states import Action, State, on_pdu, unexpected
-from pacsnode.turns import YIELD_SECONDS, Turns
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +91,9 @@ class _Guest:
 class Lobby:
     """Accepts on a listening socket and hands over each connection with its request. `start` once, `stop` once.
 
-    `enter(connection, address, request)` and `leave(address, reason)` are called by the lobby's thread and must not
-    block: the one owns the connection from then on, the other hears why a connection never became an association.
+    `enter(connection, address, request)`, `leave(address, reason)` and `probed(address)` are called by the lobby's
+    thread and must not block: the first owns the connection from then on, the second hears why a connection never
+    became an association, the third of one that its peer closed before it had sent a byte.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Lobby:
         *,
         enter: Callable[[socket.socket, Address, bytes], None],
         leave: Callable[[Address, str], None],
+        probed: Callable[[Address], None],
         capacity: int,
         seconds: float,
         turns: Turns | None = None,
@@ -112,6 +115,7 @@ class Lobby:
         self._listening = listening
         self._enter = enter
         self._leave = leave
+        self._probed = probed
         self._capacity = capacity
         self._seconds = seconds
         self._guests: dict[int, _Guest] = {}  # by descriptor, in the order of arrival and so of deadlines
@@ -134,6 +138,10 @@ class Lobby:
         moved, self._moved = self._moved, False
         os.eventfd_write(self._wake_descriptor, 1)
         return moved
+
+    def adopt(self, *, capacity: int, seconds: float) -> None:
+        """Hold at most so many connections, each for so long, from now on; those that wait keep their deadline."""
+        self._capacity, self._seconds = capacity, seconds
 
     def stop(self) -> None:
         """Stop accepting and close what waits."""
@@ -199,7 +207,8 @@ class Lobby:
                 self._turn_out_oldest("limits.pre_association reached")
             self._turns.taken()
             connection.setblocking(False)  # noqa: FBT003
-            guest = _Guest(connection, Address(address[0], address[1]), time.monotonic() + self._seconds)
+            caller = Address(plain(address[0]), address[1])
+            guest = _Guest(connection, caller, time.monotonic() + self._seconds)
             self._guests[connection.fileno()] = guest
             self._selector.register(connection, selectors.EVENT_READ)
             self._attend(guest)  # its request is often there already
@@ -208,7 +217,12 @@ class Lobby:
         try:
             is_whole = guest.read()
         except AssociationOver as over:
-            self._close(guest, str(over), over)
+            if guest.buffer:
+                self._close(guest, str(over), over)
+            else:
+                self._forget(guest)
+                self._probed(guest.address)
+                guest.connection.close()
             return
         if is_whole:
             self._forget(guest)

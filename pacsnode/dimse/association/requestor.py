@@ -20,7 +20,6 @@ from pacsnode.dimse.association.conversation import (
     Context,
     Conversation,
     Parties,
-    Timeouts,
     abort_connection,
     aborted_by_peer,
 )
@@ -28,6 +27,7 @@ from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.reader import Reader
 from pacsnode.dimse.association.states import Action, State, on_pdu, unexpected
 from pacsnode.dimse.association.transport import Transport
+from pacsnode.dimse.rules import Timeouts
 from pacsnode.errors import NetworkError
 
 MAX_CONTEXTS = 128  # presentation context IDs are the odd numbers of one byte

@@ -14,7 +14,6 @@ from pacsnode.cli.exit_codes import exit_code
 from pacsnode.config import Config
 from pacsnode.errors import ConfigError, PacsNodeError
 
-
 readers: list[Callable[[], Config]] = []
 
 
@@ -31,7 +30,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     module.serve = serve  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pacsnode.processes.serve", module)
     monkeypatch.setattr(pacsnode.processes, "serve", module, raising=False)
-    monkeypatch.setattr("pacsnode.processes.logs.configure", lambda *_: None)
+    monkeypatch.setattr("pacsnode.processes.logs.configure", lambda *_, **__: None)
     readers.clear()
     return configs
 

@@ -3,9 +3,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from pacsnode.access.addresses import Sources
 from pacsnode.access.peer import Peer, Service
-from pacsnode.access.policy import Allowed
+from pacsnode.access.policy import Claim, Refused, Rights
+from pacsnode.access.sees import Sees
 from pacsnode.config.model import Config, default_data_dir
+from pacsnode.duplicates import DuplicatePolicy
 
 
 def test_the_defaults_are_those_that_were_promised() -> None:
@@ -135,6 +138,23 @@ def test_what_is_refused(section: str, key: str, value: object) -> None:
         {"ae_title": "A", "allow": ["reject"]},
         {"ae_title": "A", "character_set": "UTF-8"},
         {"ae_title": "A", "tls": True},
+        {"ae_title": "A", "host": "10.0.0.256"},
+        {"ae_title": "A", "host": "[::1]"},
+        {"ae_title": "A", "addresses": ["10.0.0.5/24"]},
+        {"ae_title": "A", "addresses": ["10.0.0.0/33"]},
+        {"ae_title": "A", "addresses": [5]},
+        {"ae_title": "A", "addresses": "10.0.0.0.0"},
+        {"ae_title": "A", "max_associations": -1},
+        {"ae_title": "A", "max_associations": True},
+        {"ae_title": "A", "move_destinations": ["nobody"]},
+        {"ae_title": "A", "move_destinations": ["A"]},
+        {"ae_title": "A", "sees": {}},
+        {"ae_title": "A", "sees": [{}]},
+        {"ae_title": "A", "sees": {"own_sends": False}},
+        {"ae_title": "A", "sees": {"institution": [""]}},
+        {"ae_title": "A", "sees": {"sent_by": ["A\\B"]}},
+        {"ae_title": "A", "sees": {"patient": ["X"]}},
+        {"ae_title": "A", "sees": "everything"},
     ],
 )
 def test_peers_that_are_refused(peer: dict[str, object]) -> None:
@@ -169,9 +189,100 @@ def test_peers_become_the_policy() -> None:
     assert (config.peer("scanner"), config.peer("WS1"), config.peer("nobody")) == (scanner, station, None)
     policy = config.policy()
     assert policy.peer("CT1") == scanner
-    assert policy.decide("CT1", Service.STORE) == Allowed()
-    assert policy.decide("CT1", Service.FIND) != Allowed()
-    assert policy.decide("STRANGER", Service.ECHO) != Allowed()
+    rights = policy.admit(Claim("CT1", "PACSNODE", "192.0.2.1"))
+    assert isinstance(rights, Rights)
+    assert rights.may(Service.STORE)
+    assert not rights.may(Service.FIND)
+    assert isinstance(policy.admit(Claim("STRANGER", "PACSNODE", "192.0.2.1")), Refused)
+
+
+def test_what_a_peer_may_and_sees_becomes_the_policy() -> None:
+    config = Config.model_validate(
+        {
+            "peers": [
+                {
+                    "ae_title": "WS1",
+                    "host": "10.0.0.2",
+                    "addresses": ["10.0.0.0/24", "WS1.example.org"],
+                    "max_associations": 3,
+                    "move_destinations": ["WS1"],
+                    "sees": {"institution": ["ST. MARY*"], "own_sends": True},
+                },
+                {"ae_title": "CT1", "host": "10.0.0.3", "addresses": [], "move_destinations": [], "sees": []},
+                {"ae_title": "MR1", "host": "10.0.0.4"},
+            ],
+        }
+    )
+    station, scanner, other = (config.policy().peer(title) for title in ("WS1", "CT1", "MR1"))
+    assert station is not None
+    assert station.sources == Sources.parse(["10.0.0.0/24", "ws1.example.org"])
+    assert station.max_associations == 3
+    assert station.move_destinations == {"WS1"}
+    assert station.sees == (Sees(institution=("ST. MARY*",), own_sends=True),)
+    assert scanner == Peer(
+        "CT1", "CT1", "10.0.0.3", sources=Sources(), move_destinations=frozenset(), sees=()
+    )
+    assert other == Peer("MR1", "MR1", "10.0.0.4")
+
+
+def test_a_host_is_where_a_peer_may_call_from_if_that_is_checked() -> None:
+    peers = [
+        {"ae_title": "WS1", "host": "10.0.0.2"},
+        {"ae_title": "WS2", "host": "10.0.0.2", "addresses": ["10.0.0.3"]},
+    ]
+    for check, own in ((True, Sources.parse(["10.0.0.2"], "host")), (False, None)):
+        config = Config.model_validate({"access": {"check_peer_host": check}, "peers": peers})
+        policy = config.policy()
+        assert [peer.sources for peer in map(policy.peer, ("WS1", "WS2")) if peer] == [
+            own,
+            Sources.parse(["10.0.0.3"]),
+        ]
+
+
+def test_our_titles_and_what_belongs_to_each() -> None:
+    config = Config.model_validate(
+        {
+            "dicom": {"ae_title": "MAIN", "ae_title_aliases": ["OLD", "MAIN", "OLD"]},
+            "ae_titles": [
+                {"ae_title": "RESEARCH", "aliases": ["STUDY"], "duplicates": "keep-first", "sees": []},
+                {"ae_title": "PLAIN"},
+            ],
+        }
+    )
+    assert config.duplicates_of() == {
+        "RESEARCH": DuplicatePolicy.KEEP_FIRST,
+        "STUDY": DuplicatePolicy.KEEP_FIRST,
+    }
+    policy = config.policy()
+    for called, title, sees in (
+        ("MAIN", "MAIN", None),
+        ("OLD", "MAIN", None),
+        ("RESEARCH", "RESEARCH", ()),
+        ("STUDY ", "RESEARCH", ()),
+        ("PLAIN", "PLAIN", None),
+    ):
+        rights = policy.admit(Claim("ANY", called, "::1"))
+        assert isinstance(rights, Rights)
+        assert (rights.called.ae_title, rights.visibility) == (title, sees)
+
+
+def test_a_configuration_survives_its_json() -> None:
+    config = Config.model_validate(
+        {
+            "ae_titles": [{"ae_title": "RESEARCH", "duplicates": "replace", "sees": {"issuer": ["A"]}}],
+            "peers": [
+                {
+                    "ae_title": "WS1",
+                    "host": "h",
+                    "addresses": ["10.0.0.1"],
+                    "move_destinations": ["WS1"],
+                    "sees": [{"own_sends": True}, {"department": ["X", "Y"]}],
+                },
+                {"ae_title": "WS2", "sees": []},
+            ],
+        }
+    )
+    assert Config.model_validate_json(config.model_dump_json()) == config
 
 
 def test_each_key_says_what_it_means() -> None:

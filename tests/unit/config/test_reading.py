@@ -157,3 +157,69 @@ def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     assert search(None, {}) == Path("config.toml")
     assert search(None, {"PACSNODE_CONFIG": "/other.toml"}) == Path("/other.toml")
     assert search(Path("/given.toml"), {"PACSNODE_CONFIG": "/other.toml"}) == Path("/given.toml")
+
+
+def test_mistakes_about_access_say_where_and_what_is_allowed(written) -> None:
+    file = written(
+        "[[ae_titles]]\n"
+        'ae_title = "RESEARCH"\n'
+        'duplicates = "both"\n'
+        "[[peers]]\n"
+        'ae_title = "CT1"\n'
+        'addresses = ["10.0.0.1", "10.0.0.5/24"]\n'
+        "[[peers]]\n"
+        'name = "station"\n'
+        'ae_title = "WS1"\n'
+        'host = "10.0.0.256"\n'
+        'sees = [{ institutions = ["A"] }, {}]\n'
+    )
+    duplicates, addresses, host, unknown, empty = mistakes(file)
+    assert duplicates.startswith('3: ae_titles[RESEARCH].duplicates = "both": ')
+    assert "'keep-both'" in duplicates
+    assert addresses.startswith('6: peers[CT1].addresses[2] = "10.0.0.5/24": ')
+    assert 'host bits set: the network is "10.0.0.0/24"' in addresses
+    assert host.startswith('10: peers[station].host = "10.0.0.256": expected an IP address or a host name')
+    assert unknown == (
+        "11: peers[station].sees[1].institutions: there is no such key; did you mean institution?"
+    )
+    assert empty.startswith("11: peers[station].sees[2]: a table of sees needs one of institution, ")
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        (
+            '[[peers]]\nae_title = "A"\n[[peers]]\nname = "b"\nae_title = "A"\n',
+            "3: peers[b]: two peers have the AE title 'A'; each needs its own",
+        ),
+        (
+            '[[peers]]\nae_title = "A"\nhost = "h"\n[[peers]]\nae_title = "B"\nmove_destinations = ["A", "C"]\n',
+            "6: peers[B].move_destinations: no peer 'C' with a host; there are A",
+        ),
+        (
+            '[[peers]]\nae_title = "A"\nmove_destinations = ["A"]\n',
+            "3: peers[A].move_destinations: no peer 'A' with a host; there are none",
+        ),
+        (
+            '[access]\ncheck_peer_host = true\n[[peers]]\nae_title = "A"\n',
+            "3: peers[A]: with access.check_peer_host each peer needs a host or addresses",
+        ),
+        (
+            '[[ae_titles]]\nae_title = "PACSNODE"\n',
+            "1: ae_titles[PACSNODE]: this node answers to 'PACSNODE' already",
+        ),
+        (
+            '[[ae_titles]]\nae_title = "A"\n[[ae_titles]]\nae_title = "B"\naliases = ["A"]\n',
+            "3: ae_titles[B]: this node answers to 'A' already",
+        ),
+    ],
+)
+def test_mistakes_that_show_beside_other_keys_have_their_lines(written, text: str, mistake: str) -> None:
+    (found,) = mistakes(written(text))
+    assert found.startswith(mistake)
+
+
+def test_our_titles_have_no_place_in_the_environment(written) -> None:
+    assert mistakes(written(""), PACSNODE_AE_TITLES__A="x") == [
+        "PACSNODE_AE_TITLES__A: ae_titles can only be set in a file"
+    ]

@@ -46,8 +46,9 @@ def test_the_demonstration_is_open_on_this_machine_only(tmp_path: Path) -> None:
     assert config.dicom.host == "127.0.0.1"
     assert config.access.unknown_peers is UnknownPeers.ALL
     assert config.node.data_dir.is_relative_to(tmp_path)
-    destination = config.policy().destination(RECEIVER)
+    destination = config.policy().peer(RECEIVER)
     assert destination is not None
+    assert destination.is_destination
     assert destination.port == 4242
 
 

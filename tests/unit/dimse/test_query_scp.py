@@ -10,9 +10,10 @@ from pydicom import Dataset
 from pydicom.filereader import read_dataset
 
 from pacsnode.access.peer import Peer
-from pacsnode.access.policy import Policy
+from pacsnode.access.sees import Sees
 from pacsnode.archive.find import Find
 from pacsnode.dicom.identifier import Query
+from pacsnode.dicom.visibility import Trait, View
 from pacsnode.dimse.association.command import CommandField, Element
 from pacsnode.dimse.association.endings import (
     AssociationOver,
@@ -39,6 +40,7 @@ from tests.dimse_peers import (
     p_data,
     parsed,
     request_command,
+    terms_of,
     us_of,
 )
 from tests.factories import Heard, element
@@ -78,19 +80,18 @@ def request(data: bytes, message_id: int = 7) -> bytes:
     )
 
 
-def scp(index: FakeIndex, heard: Heard, *peers: Peer, max_results: int = 0) -> QuerySCP:
-    find = Find(index, max_results=max_results)  # type: ignore[arg-type]
-    return QuerySCP(find, Policy(peers), heard, ae_title="PACSNODE")
+def scp(index: FakeIndex, heard: Heard, max_results: int = 0) -> QuerySCP:
+    return QuerySCP(Find(index, max_results=max_results), heard)  # type: ignore[arg-type]
 
 
 def served(
     index: FakeIndex, stream: bytes, *peers: Peer, heard: Heard | None = None, max_results: int = 0
 ) -> list[Received]:
     script = Script([stream + echo_request(99)])
-    conversation = conversation_on(script, CONTEXTS)
+    conversation = conversation_on(script, CONTEXTS, terms=terms_of(*peers))
     received = conversation.receive()
     assert received is not None
-    scp(index, heard or Heard(), *peers, max_results=max_results).serve(conversation, received)
+    scp(index, heard or Heard(), max_results).serve(conversation, received)
     following = conversation.receive()
     assert following is not None
     assert following.command.message_id == 99
@@ -215,6 +216,13 @@ def test_an_index_that_fails_on_the_way(error: PacsNodeError, code: int) -> None
     (event,) = heard.events
     assert isinstance(event, QueryAnswered)
     assert (event.matches, event.status) == (2, code)
+
+
+def test_a_query_carries_what_its_requester_sees() -> None:
+    index = FakeIndex()
+    served(index, request(identifier()), Peer("ws", "CT1", sees=(Sees(own_sends=True),)))
+    served(index, request(identifier()), Peer("other", "CT2", sees=()))
+    assert [query.visibility for query in index.queries] == [(View((Trait(None, ("CT1",)),)),), None]
 
 
 # Cancel

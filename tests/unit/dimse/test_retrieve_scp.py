@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from pydicom.filereader import read_dataset
 
 from pacsnode.access.peer import Peer
-from pacsnode.access.policy import Policy
+from pacsnode.access.sees import Sees
 from pacsnode.archive.retrieve import Retrieve
 from pacsnode.dimse import retrieve_scp as module
 from pacsnode.dimse.association.command import CommandField, CommandSet, Element
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, MessageViolation, PeerAborted
 from pacsnode.dimse.association.pdu import A_RELEASE_RQ, a_abort
-from pacsnode.dimse.association.requestor import Caller
 from pacsnode.dimse.retrieve_scp import GetSCP, MoveSCP, failed_list
+from pacsnode.dimse.rules import Terms
 from pacsnode.errors import PatientConflict, PermanentError, TemporaryError
 from pacsnode.observe import RetrieveEnded
 from tests.dimse_peers import (
@@ -42,6 +42,7 @@ from tests.dimse_peers import (
     released,
     request_command,
     response_message,
+    terms_of,
     us_of,
 )
 from tests.factories import CT, Heard, Parts, Sample, element, padded
@@ -299,19 +300,23 @@ def destination(*statuses: int):
     return answer
 
 
-def mover(parts: Parts, heard: Heard, port: int) -> MoveSCP:
-    policy = Policy([Peer("ws", "WS1", "127.0.0.1", port), Peer("deaf", "DEAF")])
-    return MoveSCP(
-        Retrieve(parts.index, parts.objects), policy, Caller("NODE", dimse_timeout_seconds=10.0), heard
-    )
+def knowing(port: int, *more: Peer) -> Terms:
+    """Return the terms of a requestor that may move to WS1 on this port."""
+    return terms_of(Peer("ws", "WS1", "127.0.0.1", port), Peer("deaf", "DEAF"), *more)
 
 
-def moved(parts: Parts, heard: Heard, stream: bytes, port: int = 1) -> list[Received]:
-    with Talk(CONTEXTS) as talk:
+def mover(parts: Parts, heard: Heard) -> MoveSCP:
+    return MoveSCP(Retrieve(parts.index, parts.objects), heard)
+
+
+def moved(
+    parts: Parts, heard: Heard, stream: bytes, port: int = 1, terms: Terms | None = None
+) -> list[Received]:
+    with Talk(CONTEXTS, terms=terms or knowing(port)) as talk:
         talk.peer.sendall(stream)
         received = talk.conversation.receive()
         assert received is not None
-        mover(parts, heard, port).serve(talk.conversation, received)
+        mover(parts, heard).serve(talk.conversation, received)
         return responses(talk.sent_by_us(), CommandField.C_MOVE)
 
 
@@ -346,6 +351,42 @@ def test_an_unknown_destination_is_refused_without_calling_anybody(
     assert event_of(heard).status == 0xA801
 
 
+@pytest.mark.parametrize(
+    ("allowed", "rule"),
+    [
+        (frozenset({"other"}), "peers.me.move_destinations = [other] does not contain ws"),
+        (frozenset[str](), "peers.me.move_destinations = [] does not contain ws"),
+    ],
+)
+def test_a_destination_that_is_not_allowed_is_told_as_an_unknown_one_and_not_called(
+    parts: Parts, heard: Heard, allowed: frozenset[str], rule: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        terms = knowing(listener.getsockname()[1], Peer("me", "CT1", move_destinations=allowed))
+        (final,) = moved(parts, heard, move_request(), terms=terms)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    (unknown,) = moved(parts, Heard(), move_request("NOBODY"))
+    assert status(final) == status(unknown) == 0xA801
+    comments = [elements_of(one.command)[Element.ERROR_COMMENT] for one in (final, unknown)]
+    assert comments[0] == comments[1]
+    event = event_of(heard)
+    assert (event.status, event.comment) == (0xA801, rule)
+
+
+def test_only_what_is_seen_is_sent(parts: Parts, heard: Heard) -> None:
+    (final,) = moved(parts, heard, move_request(), terms=terms_of(Peer("ws", "WS1", "127.0.0.1", 1), sees=()))
+    assert (status(final), counts(final)) == (0x0000, (None, 0, 0, 0))
+    script = Answering([get_request()], [], rest=echo_request(99))
+    conversation = conversation_on(script, CONTEXTS, terms=terms_of(sees=(Sees(sent_by=("MR1",)),)))
+    received = conversation.receive()
+    assert received is not None
+    GetSCP(Retrieve(parts.index, parts.objects), heard).serve(conversation, received)
+    (answer,) = responses(parsed(b"".join(script.sent)), CommandField.C_GET)
+    assert (status(answer), counts(answer)) == (0x0000, (None, 0, 0, 0))
+
+
 def test_a_destination_that_is_away_fails_all(parts: Parts, heard: Heard) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -376,7 +417,8 @@ def test_a_move_that_is_cancelled(parts: Parts, heard: Heard) -> None:
             talk.peer.sendall(move_request())
             received = talk.conversation.receive()
             assert received is not None
-            scp = mover(parts, heard, peer.port)
+            scp = mover(parts, heard)
+            talk.conversation._terms = knowing(peer.port)
             cancelled, conversation = talk.conversation.cancelled, talk.conversation
 
             def watched(message_id: int) -> bool:
@@ -408,7 +450,8 @@ def test_pending_comes_on_time_though_nothing_is_sent(
             talk.peer.sendall(move_request())
             received = talk.conversation.receive()
             assert received is not None
-            mover(parts, heard, peer.port).serve(talk.conversation, received)
+            talk.conversation._terms = knowing(peer.port)
+            mover(parts, heard).serve(talk.conversation, received)
         assert peer.results == [None]
         assert status(responses(talk.sent_by_us(), CommandField.C_MOVE)[-1]) == 0
 
@@ -442,8 +485,9 @@ def test_a_move_whose_requestor_aborts_stops_and_is_heard_of(parts: Parts, heard
             talk.peer.sendall(move_request())
             received = talk.conversation.receive()
             assert received is not None
+            talk.conversation._terms = knowing(peer.port)
             with pytest.raises(PeerAborted):
-                mover(parts, heard, peer.port).serve(talk.conversation, received)
+                mover(parts, heard).serve(talk.conversation, received)
         assert peer.results == [None]
     event = event_of(heard)
     assert (event.destination_ae_title, event.completed) == ("WS1", 2)

@@ -13,9 +13,10 @@ from typing import Self
 
 import pytest
 
-from pacsnode.access.peer import Peer, Service
+from pacsnode.access.addresses import Sources
+from pacsnode.access.peer import CalledTitle, Peer, Service
 from pacsnode.access.policy import Policy, UnknownPeers
-from pacsnode.dimse.admission import Limits
+from pacsnode.dimse.admission import Admission, Limits
 from pacsnode.dimse.association.acceptor import LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION
 from pacsnode.dimse.association.acse import (
     APPLICATION_CONTEXT_NAME,
@@ -27,11 +28,18 @@ from pacsnode.dimse.association.acse import (
     encode_request,
 )
 from pacsnode.dimse.association.command import CommandField, Element, response
-from pacsnode.dimse.association.conversation import Conversation, Message, Timeouts
+from pacsnode.dimse.association.conversation import Conversation, Message
 from pacsnode.dimse.association.pdu import A_RELEASE_RQ, PDUType, a_abort
-from pacsnode.dimse.server import DimseServer, SCPs, ServerSettings
+from pacsnode.dimse.rules import Timeouts
+from pacsnode.dimse.server import DimseServer, Rules, SCPs
 from pacsnode.dimse.verification_scp import VerificationSCP
-from pacsnode.observe import AssociationEnded, AssociationRejected, Event
+from pacsnode.observe import (
+    AssociationAccepted,
+    AssociationEnded,
+    AssociationRejected,
+    ConnectionProbed,
+    Event,
+)
 from tests.dimse_peers import (
     STUDY_ROOT_FIND,
     STUDY_ROOT_GET,
@@ -50,16 +58,12 @@ from tests.factories import CT, Sample
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 SYNTAXES = (VERIFICATION, CT, STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET)
-SETTINGS = ServerSettings(
-    ae_title="PACSNODE",
-    ae_title_aliases=("OLDPACS",),
-    host="127.0.0.1",
-    port=0,
+TITLES = (CalledTitle("PACSNODE", ("OLDPACS",)),)
+RULES = Rules(
+    policy=Policy(TITLES, unknown_peers=UnknownPeers.ALL),
     limits=Limits(associations=3, pre_association=100),
     max_pdu_bytes=65536,
     timeouts=Timeouts(acse=10.0, dimse=10.0, network=10.0),
-    check_called_ae=True,
-    private_sop_classes=True,
 )
 
 
@@ -101,11 +105,12 @@ class FakeSCP:
 class Serving:
     """A running server with fake SCPs."""
 
-    def __init__(self, settings: ServerSettings = SETTINGS, policy: Policy | None = None) -> None:
+    def __init__(self, rules: Rules = RULES, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.events = Events()
         self.storage, self.query, self.get, self.move = FakeSCP(), FakeSCP(), FakeSCP(), FakeSCP()
         scps = SCPs(VerificationSCP(self.events), self.storage, self.query, self.get, self.move)
-        self.server = DimseServer(settings, policy or Policy((), UnknownPeers.ALL), scps, self.events)
+        self.admission = Admission()
+        self.server = DimseServer(rules, scps, self.events, host=host, port=port, admission=self.admission)
         self.is_stopped = False
 
     def __enter__(self) -> Self:
@@ -115,6 +120,7 @@ class Serving:
     def __exit__(self, *_: object) -> None:
         if not self.is_stopped:
             self.stop(5.0)
+        self.admission.close()
 
     def stop(self, grace_seconds: float) -> None:
         self.is_stopped = True
@@ -143,12 +149,12 @@ class Serving:
             return decode_rejection(body)
 
     def is_idle(self) -> bool:
-        return not self.server._current() and self.server._admission._associations == 0
+        return not self.server._current() and self.admission.taken() == 0
 
     def wait_for_place(self) -> None:
         """Wait until the thread of an association that is over has let go of its place."""
         deadline, never = time.monotonic() + 20, threading.Event()
-        while self.server._admission._associations >= SETTINGS.limits.associations:
+        while self.admission.taken() >= RULES.limits.associations:
             assert time.monotonic() < deadline
             never.wait(0.005)
 
@@ -281,15 +287,17 @@ def test_our_titles_are_accepted(serving: Serving, called: str) -> None:
 
 def test_any_called_title_where_it_is_not_checked() -> None:
     with (
-        Serving(replace(SETTINGS, check_called_ae=False)) as serving,
+        Serving(
+            replace(RULES, policy=Policy(TITLES, (), UnknownPeers.ALL, check_called_ae=False))
+        ) as serving,
         serving.associated("NOBODY") as connection,
     ):
         release(connection)
 
 
 def test_a_caller_who_may_nothing_is_rejected_and_the_rule_is_told_to_us_alone() -> None:
-    policy = Policy([Peer("ct", "CT1", allow=frozenset({Service.ECHO}))], UnknownPeers.NONE)
-    with Serving(policy=policy) as serving:
+    policy = Policy(TITLES, [Peer("ct", "CT1", allow=frozenset({Service.ECHO}))], UnknownPeers.NONE)
+    with Serving(replace(RULES, policy=policy)) as serving:
         assert serving.rejected(calling="UNKNOWN") == Rejection(1, 1, 3)
         (event,) = serving.events.wait_for(AssociationRejected)
         assert isinstance(event, AssociationRejected)
@@ -298,6 +306,21 @@ def test_a_caller_who_may_nothing_is_rejected_and_the_rule_is_told_to_us_alone()
             connection.sendall(associate_request())
             results = [d.result for d in decode_accept(read_pdu(connection)[1]).decisions]
             assert results == [0, 1, 1, 1, 1], "refused context by context"
+
+
+def test_the_acceptance_is_heard_of_once_before_the_end(serving: Serving) -> None:
+    with serving.associated() as connection:
+        (accepted,) = serving.events.wait_for(AssociationAccepted)
+        release(connection)
+    (ended,) = serving.events.wait_for(AssociationEnded)
+    assert isinstance(accepted, AssociationAccepted)
+    assert isinstance(ended, AssociationEnded)
+    assert (accepted.association_id, accepted.calling_ae_title, accepted.peer_address) == (
+        ended.association_id,
+        "CT1",
+        ended.peer_address,
+    )
+    assert serving.events.events == [accepted, ended]
 
 
 # Places
@@ -330,7 +353,7 @@ def test_a_connection_that_closes_at_once_frees_its_place_at_once(
             with serving.connection() as connection:
                 connection.sendall(sent)
                 (reset if end == "reset" else socket.socket.close)(connection)
-        serving.events.wait_for((AssociationRejected, AssociationEnded), number)
+        serving.events.wait_for((AssociationRejected, AssociationEnded, ConnectionProbed), number)
         serving.wait_until_idle()
     with serving.associated() as connection:
         release(connection)
@@ -347,7 +370,7 @@ def test_silent_connections_do_not_take_the_places_of_associations(serving: Serv
 
 def test_when_the_lobby_is_full_the_longest_silent_one_gives_way(serving: Serving) -> None:
     limits = Limits(associations=3, pre_association=3)
-    with Serving(replace(SETTINGS, limits=limits)) as serving, ExitStack() as stack:
+    with Serving(replace(RULES, limits=limits)) as serving, ExitStack() as stack:
         silent = [stack.enter_context(serving.connection()) for _ in range(5)]
         assert [read_to_end(connection) for connection in silent[:2]] == [b"", b""]
         events = serving.events.wait_for(AssociationRejected, 2)
@@ -366,7 +389,7 @@ def test_when_the_lobby_is_full_the_longest_silent_one_gives_way(serving: Servin
     ],
 )
 def test_a_limit_rejects_whom_it_is_for_and_nobody_else(limits: Limits, is_for_all: bool) -> None:
-    with Serving(replace(SETTINGS, limits=limits)) as serving:
+    with Serving(replace(RULES, limits=limits)) as serving:
         with serving.associated(calling="CT1") as connection:
             assert serving.rejected(calling="CT1 ") == LOCAL_LIMIT_EXCEEDED
             if is_for_all:
@@ -381,7 +404,7 @@ def test_a_limit_rejects_whom_it_is_for_and_nobody_else(limits: Limits, is_for_a
 
 
 def test_a_silent_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = replace(SETTINGS, timeouts=Timeouts(acse=0.1, dimse=10.0, network=10.0))
+    settings = replace(RULES, timeouts=Timeouts(acse=0.1, dimse=10.0, network=10.0))
     with Serving(settings) as serving, serving.connection() as connection:
         started = time.monotonic()
         assert read_to_end(connection) == b""  # AA-2 (PS3.8 table 9-10)
@@ -389,7 +412,7 @@ def test_a_silent_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_idle_association_is_aborted_in_time() -> None:
-    settings = replace(SETTINGS, timeouts=Timeouts(acse=10.0, dimse=10.0, network=0.1))
+    settings = replace(RULES, timeouts=Timeouts(acse=10.0, dimse=10.0, network=0.1))
     with Serving(settings) as serving, serving.associated() as connection:
         assert read_to_end(connection) == a_abort(0, 0)
         (event,) = serving.events.wait_for(AssociationEnded)
@@ -546,15 +569,16 @@ def test_stop_leaves_nothing_behind() -> None:
 
 
 def test_an_address_that_is_taken(serving: Serving) -> None:
-    other = Serving(replace(SETTINGS, port=serving.server.port))
+    other = Serving(port=serving.server.port)
     with pytest.raises(OSError, match="in use"):
         other.server.start()
+    other.admission.close()
 
 
 def test_it_listens_on_ipv6(serving: Serving) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    with Serving(replace(SETTINGS, host="::1")) as listening:
+    with Serving(host="::1") as listening:
         with socket.create_connection(("::1", listening.server.port)) as connection:
             connection.settimeout(20.0)
             connection.sendall(associate_request())
@@ -572,3 +596,180 @@ def test_a_request_of_a_caller_with_odd_characters_is_answered(serving: Serving)
         connection.sendall(request)
         assert read_pdu(connection)[0] == PDUType.A_ASSOCIATE_AC
         release(connection)
+
+
+# Who is let in, and by which rules
+
+
+def ruled(*peers: Peer, titles: tuple[CalledTitle, ...] = TITLES, **rules: object) -> Rules:
+    return replace(RULES, policy=Policy(titles, peers, UnknownPeers.ALL), **rules)  # type: ignore[arg-type]
+
+
+def reason_of(serving: Serving, number: int = 1) -> str:
+    *_, event = serving.events.wait_for(AssociationRejected, number)
+    assert isinstance(event, AssociationRejected)
+    return event.reason
+
+
+def test_a_known_title_from_elsewhere_is_rejected_and_the_rule_is_told_to_us_alone() -> None:
+    peer = Peer("ct", "CT1", sources=Sources.parse(["127.0.0.2", "192.0.2.0/24"]))
+    with Serving(ruled(peer)) as serving:
+        assert serving.rejected() == Rejection(1, 1, 3)
+        assert reason_of(serving) == (
+            "calling AE title not recognized: "
+            "peers.ct.addresses = [127.0.0.2, 192.0.2.0/24] does not contain 127.0.0.1"
+        )
+        with serving.associated(calling="CT2") as connection:
+            release(connection)
+
+
+def test_a_caller_over_ipv6_has_its_ipv4_address() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 with IPv4 here")
+    with Serving(ruled(Peer("ct", "CT1", sources=Sources.parse(["127.0.0.1"]))), host="::") as serving:
+        with serving.associated() as connection:
+            release(connection)
+        (event,) = serving.events.wait_for(AssociationEnded)
+        assert isinstance(event, AssociationEnded)
+        assert event.peer_address.startswith("127.0.0.1:")
+
+
+def test_a_host_name_is_resolved_and_one_that_cannot_be_lets_nobody_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peers = (
+        Peer("ct", "CT1", sources=Sources.parse(["scanner"])),
+        Peer("mr", "MR1", sources=Sources.parse(["lost"])),
+    )
+
+    def resolve(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if name == "scanner":
+            return [(socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
+        raise socket.gaierror(-2, "Name or service not known")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pacsnode.dimse.host_names.socket.getaddrinfo", resolve)
+        with Serving(ruled(*peers)) as serving:
+            serving.server._adopted.names.addresses(["scanner", "lost"])
+            patched.undo()
+            with serving.associated() as connection:
+                release(connection)
+            assert serving.rejected(calling="MR1") == Rejection(1, 1, 3)
+            assert reason_of(serving).endswith("peers.mr.addresses = [lost] does not contain 127.0.0.1")
+
+
+def test_a_called_title_that_is_not_ours_is_told_with_the_keys(serving: Serving) -> None:
+    assert serving.rejected("NOBODY") == Rejection(1, 1, 7)
+    assert reason_of(serving) == (
+        "called AE title not recognized: "
+        "neither dicom.ae_title nor dicom.ae_title_aliases nor [[ae_titles]] has it"
+    )
+
+
+def test_a_peer_has_a_limit_of_its_own() -> None:
+    peer = Peer("ct", "CT1", max_associations=2)
+    rules = ruled(peer, limits=Limits(associations=9, per_ae=1, pre_association=9))
+    with Serving(rules) as serving, serving.associated(), serving.associated(calling="CT1 ") as connection:
+        assert serving.rejected() == LOCAL_LIMIT_EXCEEDED
+        assert reason_of(serving) == "peers.ct.max_associations reached"
+        with serving.associated(calling="CT2") as other:
+            assert serving.rejected(calling="CT2") == LOCAL_LIMIT_EXCEEDED
+            assert reason_of(serving, 2) == "limits.per_ae reached"
+            release(other)
+        release(connection)
+
+
+def test_services_that_are_refused_are_told_once_an_association() -> None:
+    policy = Policy(TITLES, [Peer("ct", "CT1", allow=frozenset({Service.ECHO, Service.STORE}))])
+    with Serving(replace(RULES, policy=policy)) as serving:
+        with serving.connection() as connection:
+            connection.sendall(associate_request())
+            assert [d.result for d in decode_accept(read_pdu(connection)[1]).decisions] == [0, 0, 1, 1, 1]
+            release(connection)
+        (event,) = serving.events.wait_for(AssociationEnded)
+        assert isinstance(event, AssociationEnded)
+        assert event.refused == "peers.ct.allow = [echo, store] does not contain find, move, get"
+
+
+def test_nothing_is_refused_to_who_may_do_everything(serving: Serving) -> None:
+    with serving.associated() as connection:
+        release(connection)
+    (event,) = serving.events.wait_for(AssociationEnded)
+    assert isinstance(event, AssociationEnded)
+    assert event.refused == ""
+
+
+def test_rules_that_are_adopted_are_for_who_comes_then() -> None:
+    first = ruled(Peer("ct", "CT1"))
+    second = ruled(
+        Peer("ct", "CT1", allow=frozenset()),
+        titles=(CalledTitle("OTHER"),),
+        limits=Limits(associations=1, pre_association=5),
+        number=7,
+    )
+    with Serving(first) as serving:
+        seen: list[tuple[int, bool]] = []
+
+        def remember(conversation: Conversation) -> None:
+            terms = conversation.terms
+            seen.append((terms.rules.number, terms.rights.may(Service.FIND)))
+
+        serving.query.before = remember
+        find = message(
+            5, request_command(CommandField.C_FIND, STUDY_ROOT_FIND, 2, has_data_set=True), b"identifier"
+        )
+        with serving.associated() as before:
+            serving.server.adopt(second)
+            assert serving.server.rules is second
+            before.sendall(find)
+            read_message(before)
+            assert serving.rejected("PACSNODE", "CT2") == Rejection(1, 1, 7)
+            assert serving.rejected("OTHER", "CT1") == Rejection(1, 1, 3)
+            assert serving.rejected("OTHER", "CT2") == LOCAL_LIMIT_EXCEEDED, "the first one counts"
+            echoed(before)
+            release(before)
+        serving.wait_until_idle()
+        with serving.associated("OTHER", "CT2") as after:
+            after.sendall(find)
+            read_message(after)
+            release(after)
+    assert seen == [(0, True), (7, True)]
+
+
+def test_the_lobby_follows_the_rules_that_are_adopted(serving: Serving) -> None:
+    serving.server.adopt(replace(RULES, limits=Limits(associations=3, pre_association=1)))
+    with serving.connection() as silent, serving.connection():
+        assert read_to_end(silent) == b""
+    assert reason_of(serving) == "limits.pre_association reached"
+
+
+def test_servers_that_share_their_places_share_their_limits() -> None:
+    rules = replace(RULES, limits=Limits(associations=1, pre_association=9))
+    with Serving(rules) as one:
+        two = DimseServer(
+            rules, SCPs(VerificationSCP(one.events), one.storage), one.events, admission=one.admission
+        )
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            two.start(listening)
+            with one.associated() as connection:
+                with socket.create_connection(("127.0.0.1", two.port)) as other:
+                    other.settimeout(20.0)
+                    other.sendall(associate_request())
+                    assert decode_rejection(read_pdu(other)[1]) == LOCAL_LIMIT_EXCEEDED
+                release(connection)
+            two.stop(5.0)
+
+
+TITLES_OF_STRANGERS = ("' OR '1'='1", "../../etc/passwd", "CT1\\WS1", "\x1b[31m", "%s%n", "*", "?", "")
+
+
+@pytest.mark.parametrize("title", TITLES_OF_STRANGERS)
+def test_hostile_titles_are_unknown_ones(title: str) -> None:
+    policy = Policy(TITLES, [Peer("ct", "CT1")], UnknownPeers.NONE)
+    with Serving(replace(RULES, policy=policy)) as serving:
+        with serving.connection() as connection:
+            hostile = title.encode("ascii")[:16].ljust(16)
+            connection.sendall(associate_request(calling="@" * 16).replace(b"@" * 16, hostile))
+            pdu_type, body = read_pdu(connection)
+        assert (pdu_type, decode_rejection(body)) == (PDUType.A_ASSOCIATE_RJ, Rejection(1, 1, 3))
+        assert "unknown_peers" in reason_of(serving)

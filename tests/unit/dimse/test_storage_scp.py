@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pacsnode.access.peer import CalledTitle, Peer, Service
 from pacsnode.dimse.association.acse import Roles
 from pacsnode.dimse.association.command import CommandField, Element
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, MessageViolation
+from pacsnode.dimse.rules import Terms
 from pacsnode.dimse.storage_scp import StorageSCP
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import DamagedObject, OutOfResources, PacsNodeError, TemporaryError
@@ -24,6 +26,7 @@ from tests.dimse_peers import (
     parsed,
     request_command,
     store_request,
+    terms_of,
     us_of,
 )
 from tests.factories import CT, MR, Heard, Parts, Sample
@@ -44,16 +47,22 @@ def heard() -> Heard:
 
 
 def served(
-    parts: Parts, heard: Heard, stream: bytes, *, roles: Roles | None = None, max_bytes: int = 1 << 20
+    parts: Parts,
+    heard: Heard,
+    stream: bytes,
+    *,
+    roles: Roles | None = None,
+    max_bytes: int = 1 << 20,
+    terms: Terms | None = None,
 ) -> Received:
     """Serve one C-STORE and return its response; an echo behind it must still be read."""
     script = Script([stream + echo_request(99)])
     contexts = (CONTEXTS[0], replace(CONTEXTS[1], requestor=roles or CONTEXTS[1].requestor))
-    conversation = conversation_on(script, contexts)
+    terms = terms or terms_of(duplicates=DuplicatePolicy.REFUSE, max_data_set_bytes=max_bytes)
+    conversation = conversation_on(script, contexts, terms=terms)
     received = conversation.receive()
     assert received is not None
-    store = parts.with_policy(DuplicatePolicy.REFUSE, max_data_set_bytes=max_bytes)
-    StorageSCP(store, heard).serve(conversation, received)
+    StorageSCP(parts.store, heard).serve(conversation, received)
     following = conversation.receive()
     assert following is not None
     assert following.command.message_id == 99, "the stream is where the next message begins"
@@ -147,6 +156,32 @@ def test_who_may_only_be_sent_to_may_not_store(parts: Parts, heard: Heard) -> No
     answer = served(parts, heard, store_request(SAMPLE, context_id=3), roles=Roles(is_scu=False, is_scp=True))
     assert status_of(answer) == 0x0124
     assert parts.spool.entries() == []
+    assert event_of(heard).outcome == "the role was not negotiated"
+
+
+def test_who_may_not_store_is_told_so_and_the_rule_is_for_the_log(parts: Parts, heard: Heard) -> None:
+    terms = terms_of(Peer("ws", "CT1", allow=frozenset({Service.GET})))
+    answer = served(parts, heard, store_request(SAMPLE, context_id=3), terms=terms)
+    assert status_of(answer) == 0x0124
+    assert elements_of(answer.command)[Element.ERROR_COMMENT].rstrip() == b"not authorized to store"
+    assert parts.spool.entries() == parts.everything() == []
+    assert event_of(heard).outcome == "peers.ws.allow = [get] does not contain store"
+
+
+@pytest.mark.parametrize(
+    ("called", "codes", "versions"), [("PACSNODE", [0, 0xC001], 1), ("RESEARCH", [0, 0], 2)]
+)
+def test_other_content_is_for_the_title_that_is_called(
+    parts: Parts, heard: Heard, called: str, codes: list[int], versions: int
+) -> None:
+    terms = terms_of(duplicates=DuplicatePolicy.REFUSE, duplicates_of={"RESEARCH": DuplicatePolicy.KEEP_BOTH})
+    terms = replace(terms, rights=replace(terms.rights, called=CalledTitle(called)))
+    answers = [
+        served(parts, heard, store_request(one, context_id=3), terms=terms)
+        for one in (SAMPLE, replace(SAMPLE, words=b"other   "))
+    ]
+    assert [status_of(answer) for answer in answers] == codes
+    assert len(parts.everything()) == versions
 
 
 @pytest.mark.parametrize(
@@ -179,12 +214,11 @@ def test_a_data_set_over_the_limit_is_answered_and_then_the_association_ends(
     """0xA700 says why (it is read by who looks), and nothing more is read of an endless data set."""
     endless = store_request(replace(SAMPLE, words=bytes(100_000)), 7, context_id=3, fragment_bytes=1000)
     script = Script([endless[at : at + 1000] for at in range(0, len(endless), 1000)])
-    conversation = conversation_on(script, CONTEXTS)
+    conversation = conversation_on(script, CONTEXTS, terms=terms_of(max_data_set_bytes=5000))
     received = conversation.receive()
     assert received is not None
-    store = parts.with_policy(DuplicatePolicy.REFUSE, max_data_set_bytes=5000)
     with pytest.raises(MessageViolation, match="max_dataset"):
-        StorageSCP(store, heard).serve(conversation, received)
+        StorageSCP(parts.store, heard).serve(conversation, received)
     (answer,) = parsed(b"".join(script.sent))
     assert status_of(answer) == 0xA700
     assert us_of(answer.command, Element.MESSAGE_ID_BEING_RESPONDED_TO) == 7

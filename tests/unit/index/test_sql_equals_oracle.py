@@ -1,6 +1,7 @@
 """The SQL of the index gives what the pure matching says, by every plan."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from pacsnode.errors import PatientConflict
 from pacsnode.index import sql
 from pacsnode.index.base import Arrival
 from pacsnode.index.sqlite import SqliteIndex
-from tests.factories_query import queries
+from tests.factories_query import queries, visibilities
 from tests.index_checks import emptied
 from tests.index_model import Model, arrivals
 
@@ -30,7 +31,11 @@ def index() -> Iterator[SqliteIndex]:
 several_arrivals = st.integers(1, 6).flatmap(
     lambda count: st.tuples(*(arrivals(token) for token in range(1, count + 1)))
 )
-several_queries = st.lists(queries(), min_size=1, max_size=QUERIES)
+several_queries = st.lists(
+    st.builds(lambda query, seen: replace(query, visibility=seen), queries(), visibilities()),
+    min_size=1,
+    max_size=QUERIES,
+)
 
 
 def check(index: SqliteIndex, arrived: tuple[Arrival, ...], asked: list[Query]) -> None:

@@ -31,7 +31,7 @@ from pacsnode.dimse.association.conversation import Conversation
 from pacsnode.dimse.association.endings import ConnectionLost
 from pacsnode.dimse.association.pdu import PDUType
 from pacsnode.dimse.association.transport import Transport
-from tests.dimse_peers import SCU, TIMEOUTS, VERIFICATION, context, echo_request, loopback_pair, read_pdu
+from tests.dimse_peers import SCU, VERIFICATION, context, echo_request, loopback_pair, read_pdu, terms_of
 
 REQUEST = AssociateRequest(
     "PACSNODE",
@@ -62,8 +62,7 @@ def accepted(connection: socket.socket) -> Conversation:
         ANSWER,
         association_id="a1",
         peer_address="127.0.0.1:1",
-        max_pdu_bytes=65536,
-        timeouts=TIMEOUTS,
+        terms=terms_of(max_pdu_bytes=65536),
     )
 
 
@@ -78,7 +77,7 @@ def test_an_accept_is_sent_and_the_conversation_begins(pair: tuple[socket.socket
     assert (parties.calling_ae_title, parties.called_ae_title) == ("CT1", "PACSNODE")
     assert (parties.association_id, parties.peer_address) == ("a1", "127.0.0.1:1")
     assert conversation.contexts[1].requestor == SCU
-    assert conversation.fragment_bytes == 16384 - 6
+    assert conversation.framing.fragment_bytes == 16384 - 6
     message = conversation.receive()
     assert message is not None
     assert message.command.message_id == 5, "what came with the request is not lost"

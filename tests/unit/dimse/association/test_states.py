@@ -18,7 +18,7 @@ from pacsnode.dimse.association.acse import (
     encode_request,
 )
 from pacsnode.dimse.association.command import response
-from pacsnode.dimse.association.conversation import Conversation, Timeouts
+from pacsnode.dimse.association.conversation import Conversation
 from pacsnode.dimse.association.endings import AbortReason, AssociationOver, ProtocolViolation
 from pacsnode.dimse.association.lobby import Lobby
 from pacsnode.dimse.association.pdu import (
@@ -32,6 +32,7 @@ from pacsnode.dimse.association.pdu import (
 )
 from pacsnode.dimse.association.requestor import Caller, Remote, associate
 from pacsnode.dimse.association.states import Action, Event, State, next_step, on_pdu, unexpected
+from pacsnode.dimse.rules import Timeouts
 from pacsnode.errors import NetworkError
 from tests.dimse_peers import (
     VERIFICATION,
@@ -162,7 +163,9 @@ def test_state_2_in_the_lobby(pdu_type: PDUType) -> None:
 
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    lobby = Lobby(listening, enter=enter, leave=lambda *_: None, capacity=10, seconds=20.0)
+    lobby = Lobby(
+        listening, enter=enter, leave=lambda *_: None, probed=lambda _: None, capacity=10, seconds=20.0
+    )
     lobby.start()
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=20.0) as peer:

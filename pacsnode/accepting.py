@@ -1,4 +1,4 @@
-"""Whose turn it is to accept, among processes that accept on one listening socket.
+"""The socket that is listened on: how it is made, and whose turn it is to accept, among several processes.
 
 The kernel wakes all of them, and the quickest takes the connection, which is often the same one again. So each
 writes into shared memory how many connections it has, and one that has more than another leaves the socket alone
@@ -8,12 +8,25 @@ that wait, and no connection is lost. The numbers are a hint: they are read with
 
 import mmap
 import os
+import socket
 import struct
 import threading
 
 YIELD_SECONDS = 0.005
+_BACKLOG = 1024
 
 _COUNT = struct.Struct("=I")
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; on "::" for IPv4 as well, where the system can."""
+    is_ipv6 = ":" in host
+    return socket.create_server(
+        (host, port),
+        family=socket.AF_INET6 if is_ipv6 else socket.AF_INET,
+        backlog=_BACKLOG,
+        dualstack_ipv6=is_ipv6 and socket.has_dualstack_ipv6(),
+    )
 
 
 def shared_counts(processes: int) -> int:

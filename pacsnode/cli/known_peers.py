@@ -1,0 +1,94 @@
+"""`pacsnode peers list`: who is known, from where, and what each may do."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pacsnode.cli.output import Output, counted
+from pacsnode.cli.program import Program, json_option, pass_program
+
+if TYPE_CHECKING:
+    from pacsnode.access.peer import Peer
+    from pacsnode.access.sees import Sees
+
+_COLUMNS = (
+    "NAME",
+    "AE TITLE",
+    "CALLED AT",
+    "CALLS FROM",
+    "MAY",
+    "AT ONCE",
+    "MOVES TO",
+    "SEES",
+)
+
+
+@click.group()
+def peers() -> None:
+    """Show who is known to this node."""
+
+
+@peers.command("list")
+@json_option
+@pass_program
+def list_peers(program: Program, *, output: Output) -> None:
+    """List the peers of the configuration: from where each may call, what it may do and what it sees."""
+    config = program.config()
+    known = [section.peer(check_host=config.access.check_peer_host) for section in config.peers]
+    with output.table("peer", _COLUMNS) as table:
+        for peer in known:
+            table.row(_cells(peer), _fields(peer))
+    unknown = config.access.unknown_peers.value
+    output.result(
+        {"peers": len(known), "unknown_peers": unknown},
+        f"{counted(len(known), 'peer')}; AE titles that no peer has may: {unknown}",
+    )
+
+
+def _fields(peer: "Peer") -> dict[str, object]:
+    """Return what is in effect; None is no restriction."""
+    return {
+        "name": peer.name,
+        "ae_title": peer.ae_title,
+        "host": peer.host or None,
+        "port": peer.port if peer.host else None,
+        "calls_from": None if peer.sources is None else list(peer.sources.texts),
+        "allow": _allowed(peer),
+        "max_associations": peer.max_associations or None,
+        "move_destinations": None if peer.move_destinations is None else sorted(peer.move_destinations),
+        "sees": None if peer.sees is None else [_said(one) for one in peer.sees],
+    }
+
+
+def _cells(peer: "Peer") -> list[str]:
+    destinations = "all" if peer.move_destinations is None else ", ".join(sorted(peer.move_destinations))
+    sees = "all" if peer.sees is None else " or ".join(map(_sentence, peer.sees))
+    return [
+        peer.name,
+        peer.ae_title,
+        f"{peer.host}:{peer.port}" if peer.host else "-",
+        "anywhere" if peer.sources is None else str(peer.sources) or "nowhere",
+        ", ".join(_allowed(peer)) or "nothing",
+        str(peer.max_associations or "-"),
+        destinations or "none",
+        sees or "nothing",
+    ]
+
+
+def _allowed(peer: "Peer") -> list[str]:
+    from pacsnode.access.peer import Service
+
+    return [service.value for service in Service if service in peer.allow]
+
+
+def _said(sees: "Sees") -> dict[str, object]:
+    """Return what a table of `sees` says, without what it leaves open."""
+    values = {key: getattr(sees, key) for key in type(sees).__dataclass_fields__}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if value}
+
+
+def _sentence(sees: "Sees") -> str:
+    return " and ".join(
+        key.replace("_", " ") if value is True else f"{key.replace('_', ' ')} {', '.join(value)}"  # type: ignore[arg-type]
+        for key, value in _said(sees).items()
+    )
