@@ -7,10 +7,13 @@ association, and the filing job in a thread of its own.
 import fcntl
 import logging
 import os
+import shutil
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,6 +41,7 @@ from pacsnode.index.base import Located
 from pacsnode.index.sqlite import SqliteIndex
 from pacsnode.jobs.filing import Filing
 from pacsnode.jobs.loop import Loop
+from pacsnode.jobs.survey import Part, Survey
 from pacsnode.node_state import NodeState, state_path
 from pacsnode.observe import Observer, Observers
 from pacsnode.spool import Spool
@@ -175,9 +179,16 @@ def open_storage(config: Config) -> Iterator[Storage]:
 class Node:
     """A whole node. Entering starts it, leaving stops it; `port` and `ae_title` tell where it listens."""
 
-    def __init__(self, config: Config, *, observers: tuple[Observer, ...] = ()) -> None:
-        """`observers` hear of every event besides the log."""
+    def __init__(
+        self,
+        config: Config,
+        *,
+        observers: tuple[Observer, ...] = (),
+        listening: socket.socket | None = None,
+    ) -> None:
+        """`observers` hear of every event besides the log; `listening` is a socket that listens already."""
         self._config = config
+        self._listening = listening
         self._observer = Observers((AssociationLog(), *observers))
         self._data_dir_lock = -1
         self.ae_title = config.dicom.ae_title
@@ -229,7 +240,9 @@ class Node:
         )
         self._jobs = Loop("filing", filing.step)
         steps = self.state.steps(self.storage, self._is_stopping.is_set)
-        self._state_jobs = [Loop(name, step) for name, step in steps.items()]
+        self._survey = Survey(self._surveyed(filing))
+        steps["survey"] = self._survey.step
+        self._more_jobs = [Loop(name, step) for name, step in steps.items()]
         store = Store(
             index=self.index,
             spool=self.spool,
@@ -242,10 +255,33 @@ class Node:
         )
         self._recover(store)
         self._server = self._make_server(store)
-        self._server.start()
+        self._server.start(self._listening)
         self.state.begin_run(__version__)
-        for job in (self._jobs, *self._state_jobs):
+        for job in (self._jobs, *self._more_jobs):
             job.start()
+
+    def _surveyed(self, filing: Filing) -> dict[str, Part]:
+        """Return what `pacsnode status` shows of the node, by part."""
+        directory = self._config.storage.directory
+
+        def storage() -> Mapping[str, object]:
+            free = None if directory is None else shutil.disk_usage(directory).free
+            return {"url": self._config.storage.url, "free_bytes": free}
+
+        return {
+            "spool": lambda: asdict(self.spool.use()),
+            "index": lambda: asdict(self.index.statistics()),
+            "filing": filing.report,
+            "storage": storage,
+        }
+
+    def survey(self) -> dict[str, object]:
+        """Return what was found last of spool, index, filing and storage."""
+        return self._survey.report()
+
+    def adopt(self, config: Config, number: int) -> None:
+        """Accept associations by another configuration, the snapshot of that number, from now on."""
+        self._server.adopt(rules_of(config, number))
 
     def _recover(self, store: Store) -> None:
         recovered, reasons = recover(self.index, self.spool, store, self.state.custody)
@@ -278,7 +314,7 @@ class Node:
         """Stop accepting, finish what is in flight within 20 s, close."""
         self._server.stop(_STOP_SECONDS)
         self._is_stopping.set()
-        for job in (self._jobs, *self._state_jobs):
+        for job in (self._jobs, *self._more_jobs):
             job.stop()
         self.state.close()
         self.archive.close()
