@@ -257,7 +257,7 @@ class Node:
         self._server = self._make_server(store)
         self._server.start(self._listening)
         self.state.begin_run(__version__)
-        for job in (self._jobs, *self._more_jobs):
+        for job in (*self._more_jobs, self._jobs):
             job.start()
 
     def _surveyed(self, filing: Filing) -> dict[str, Part]:
