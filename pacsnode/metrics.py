@@ -162,7 +162,7 @@ class Metrics:
         what = failure_of(event)
         with self._lock:
             if what is not None:
-                self._failed(what, event.association_id)
+                self._failed(what, getattr(event, "association_id", ""))  # some are about no association
             match event:
                 case InstanceStored():
                     self._stored(event)
@@ -172,7 +172,7 @@ class Metrics:
                     self._retrieved(event)
                 case Verified():
                     self._echoes += 1
-                case _:
+                case AssociationRejected() | AssociationAccepted() | AssociationEnded():
                     self._associated(event)
 
     def _associated(self, event: AssociationRejected | AssociationAccepted | AssociationEnded) -> None:

@@ -4,13 +4,16 @@ import os
 import signal
 from collections.abc import Sequence
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Signals:
-    """Readable when a signal has come. A context manager, for the main thread only."""
+    """Readable when a signal has come. A context manager, for the main thread only.
+
+    The handlers stay to the end of the process, so that a signal while it ends is one more that says what is known.
+    """
 
     def __init__(self, numbers: Sequence[int] = SIGNALS) -> None:
         self._numbers = numbers
@@ -18,14 +21,13 @@ class Signals:
     def __enter__(self) -> Self:
         self._readable, self._writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup_before = signal.set_wakeup_fd(self._writable, warn_on_full_buffer=False)
-        self._before: dict[int, Any] = {number: signal.signal(number, _recorded) for number in self._numbers}
+        for number in self._numbers:
+            signal.signal(number, _recorded)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup_before)
         os.close(self._readable)
         os.close(self._writable)

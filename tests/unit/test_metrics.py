@@ -276,3 +276,9 @@ def test_threads_count_together(metrics: Metrics) -> None:
     found = report(metrics)
     assert found["stores"]["by_outcome"] == {"stored": 2000}
     assert (found["associations"]["now"], found["queries"]["queries"]) == (1000, 1000)
+
+
+def test_an_event_that_it_does_not_know_is_left_alone(metrics: Metrics) -> None:
+    before = report(metrics)
+    metrics(object())  # type: ignore[arg-type]
+    assert report(metrics) == before

@@ -22,6 +22,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     configs: list[Config] = []
 
     def serve(config: Config, *, read: Callable[[], Config], ready: Callable[[str, int], None]) -> None:
+        assert read() == config
         configs.append(config)
         readers.append(read)
         ready(config.dicom.ae_title, 4242)

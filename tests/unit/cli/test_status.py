@@ -180,6 +180,11 @@ def test_for_how_long_there_is_room_unless_it_is_for_years(bytes_per_second: flo
     assert f"1.0 GiB of it {said} index" in text
 
 
+def test_an_ipv6_address_is_told_from_its_port() -> None:
+    text = "\n".join(lines(reported(listening=[{"ae_title": "PACSNODE", "host": "::", "port": 104}])))
+    assert "listens as PACSNODE on [::]:104, data in" in text
+
+
 def test_no_node_runs(run: Run, tmp_path: Path) -> None:
     result = run("status", "--data-dir", tmp_path / "elsewhere")
     assert (result.exit_code, str(result.exception)) == (1, f"no node runs on {tmp_path / 'elsewhere'}")
