@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 SILENCE_SECONDS = 10.0
 # Until a child has said its first word: its imports on a slow and busy machine.
 FIRST_WORD_SECONDS = 60.0
+LAST_BREATH_SECONDS = 1.0
 BACK_OFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)
 SETTLED_SECONDS = 60.0  # a life that long, and the next death is the first one again
 
@@ -156,6 +157,10 @@ class Post:
         self._started_at += seconds
         if self._heard_at is not None:
             self._heard_at += seconds
+
+    def expect_end(self) -> None:
+        """Leave the child, whose socket has ended, no more time than it takes to end."""
+        self._heard_at = self._now() - SILENCE_SECONDS + LAST_BREATH_SECONDS
 
     def kill(self) -> None:
         """End the child at once."""

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 # Workers end within 20 s, and cut off what is left within 5 s more (dimse.server).
 STOP_SECONDS = 28.0
 _LATE_SECONDS = 1.0
-_LAST_BREATH_SECONDS = 0.1  # between the end of a child's socket and its own
+_LAST_BREATH_SECONDS = 0.1  # between looks, from the end of a child's socket to its own
 
 
 class SignalSource(Protocol):
@@ -114,8 +114,7 @@ class Supervisor:
         """
         with self._selector:
             self._selector.register(signals, selectors.EVENT_READ, lambda: self._obey(signals.received()))
-            while self._stop_by is None or any(post.pid is not None for post in self._posts):
-                self._attend()
+            while self._is_needed():
                 self._select(self._seconds_left())
         if self._failure is not None:
             raise self._failure
@@ -136,6 +135,11 @@ class Supervisor:
         }
 
     # The loop
+
+    def _is_needed(self) -> bool:
+        """Do what is due, and return whether there is more to come."""
+        self._attend()
+        return self._stop_by is None or any(post.pid is not None for post in self._posts)
 
     def _select(self, seconds: float | None) -> None:
         for post in self._posts:
@@ -232,14 +236,14 @@ class Supervisor:
         try:
             messages = channel.receive()
         except ControlError as error:
-            log.error("%s (process %s) is not understood: %s", post.name, post.pid, error)
-            messages = []
-            channel.is_open = False
+            log.error("%s (process %s) is not understood and is killed: %s", post.name, post.pid, error)
+            messages, channel.is_open = [], False
+            post.kill()
         for message in messages:
             self._follow(post, message)
         if not channel.is_open:
             self._selector.unregister(channel)
-            post.kill()  # it ends, or cannot be spoken with any more
+            post.expect_end()  # it ends, or cannot be spoken with any more
 
     def _follow(self, post: Post, message: Message) -> None:
         post.hear(message)
