@@ -4,7 +4,7 @@ good    is ready with its first snapshot and ends when told to
 dies    ends with 3 when it gets its snapshot
 fails   says that the configuration is wrong, and ends
 hangs   is ready, and is never heard of again, whatever it is told
-babbles is ready, and then writes what is no message
+babbles is ready, and writes what is no message with a later heartbeat
 deaf    does not end when told to, else is good
 waits   is never ready
 """
@@ -26,7 +26,7 @@ class FakeChild:
         self.socket = socket.socket(fileno=arguments.control)
         self.channel = Channel(self.socket)
         self.port = arguments.listening if arguments.listening >= 0 else None
-        self.number = 0
+        self.number = self.beats = 0
         self.heard: list[str] = []
         self.is_over = False
 
@@ -41,6 +41,9 @@ class FakeChild:
             if time.monotonic() >= due:
                 due += BEAT_SECONDS
                 self.channel.send(Heartbeat(self.number, {"heard": self.heard}))
+                self.beats += self.number > 0
+                if self.behaviour == "babbles" and self.beats > 3:
+                    self.socket.send(b"\0\0\0\x04nope")
 
     def follow(self, message: Message) -> None:
         self.heard.append(type(message).__name__)
@@ -64,10 +67,7 @@ class FakeChild:
         self.channel.send(Ready(self.number, self.port))
         if self.port is not None:
             self.channel.send(Doorbell())
-        if self.behaviour == "babbles":
-            self.socket.setblocking(True)
-            self.socket.sendall(b"\0\0\0\x04nope")
-        if self.behaviour in ("hangs", "babbles"):
+        if self.behaviour == "hangs":
             selectors.DefaultSelector().select(60)
 
 

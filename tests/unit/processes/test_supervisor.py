@@ -97,6 +97,7 @@ def test_a_child_that_is_silent_is_killed_and_replaced(caplog: pytest.LogCapture
 
 def test_a_child_that_babbles_is_killed_and_replaced(caplog: pytest.LogCaptureFixture) -> None:
     with Running(worker=["babbles"]) as node:
+        node.hears("ready")
         node.until(lambda one: one["restarts"] == 1 and one["state"] == "ready", "worker 0")
     assert "is not understood" in caplog.text
 
