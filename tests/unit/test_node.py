@@ -13,12 +13,17 @@ import pydicom.config
 import pytest
 from pydicom import Dataset
 
+from pacsnode.access.peer import Service
+from pacsnode.access.policy import Claim, Rights
 from pacsnode.config.model import Config
 from pacsnode.dimse import scu
+from pacsnode.dimse.admission import Limits
 from pacsnode.dimse.receiver import receiver
+from pacsnode.dimse.rules import Terms, Timeouts
 from pacsnode.dimse.scu import Caller, Remote
 from pacsnode.errors import ConfigError, OutOfResources, PermanentError
-from pacsnode.node import Node, open_archive
+from pacsnode.index.base import DuplicatePolicy
+from pacsnode.node import Node, open_archive, rules_of
 from pacsnode.observe import AssociationEnded, InstanceStored, QueryAnswered, RetrieveEnded, Verified
 from tests.factories import Heard, Sample
 
@@ -228,3 +233,28 @@ def test_a_folder_that_cannot_be_made_is_named_with_its_key(tmp_path: Path, key:
         Node(Config.model_validate(settings)),
     ):
         pass
+
+
+def test_a_configuration_becomes_the_rules_of_associations() -> None:
+    config = Config.model_validate(
+        {
+            "dicom": {"max_associations": 7, "max_pdu": "64 KiB", "private_sop_classes": False},
+            "limits": {"per_ip": 2, "per_ae": 3, "pre_association": 4, "max_dataset": "1 GiB"},
+            "storage": {"duplicates": "replace"},
+            "ae_titles": [{"ae_title": "RESEARCH", "duplicates": "refuse"}],
+            "peers": [{"ae_title": "CT1", "allow": ["echo"]}],
+        }
+    )
+    rules = rules_of(config, number=5)
+    assert rules.limits == Limits(associations=7, per_ip=2, per_ae=3, pre_association=4)
+    assert rules.timeouts == Timeouts(acse=10.0, dimse=120.0, network=900.0)
+    assert (rules.max_pdu_bytes, rules.max_data_set_bytes, rules.number) == (64 << 10, 1 << 30, 5)
+    assert not rules.private_sop_classes
+    for called, duplicates in (
+        ("PACSNODE", DuplicatePolicy.REPLACE),
+        ("RESEARCH", DuplicatePolicy.REFUSE),
+    ):
+        rights = rules.policy.admit(Claim("CT1", called, "127.0.0.1"))
+        assert isinstance(rights, Rights)
+        assert not rights.may(Service.STORE)
+        assert Terms(rules, rights).duplicates is duplicates
