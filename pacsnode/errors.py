@@ -11,6 +11,7 @@
     |   +-- DifferentContent       a known SOP Instance UID with other content, refused by policy
     |   +-- PatientConflict        a Patient ID that belongs to more than one person
     +-- TemporaryError         ours or the surroundings': the same request may succeed later
+    |   +-- ReceivingOnly          the node's state is damaged: it takes images and answers nothing else
     |   +-- OutOfResources         no space, or the disk does not keep what is written
     |   +-- NetworkError           a peer that is away, silent or breaks the protocol while we are the requestor
     +-- PermanentError         ours: trying again will not help
@@ -74,6 +75,10 @@ class TemporaryError(PacsNodeError):
 
 class OutOfResources(TemporaryError):
     """No space, no descriptors, or a disk that does not keep what is written."""
+
+
+class ReceivingOnly(TemporaryError):
+    """The state is damaged: the node receives only, until an administrator restores it."""
 
 
 class NetworkError(TemporaryError):

@@ -2,11 +2,21 @@
 
 Each SCP ends by emitting one event, so that logs, audit, metrics and custody never edit an SCP. Events name
 no patient: UIDs, titles, counts, durations, statuses.
+
+`current_association` is the one exception to "no state of a module": what is done for an association, however deep
+below it, is to say for which. It is set by the association's thread and inherited by those that it starts.
 """
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
+
+current_association: ContextVar[str] = ContextVar("current_association", default="")
+
+# What names patients is written to this logger, at DEBUG, and to no other. It is off unless `logging.patient_data`
+# is set.
+PATIENT_DATA_LOGGER = "pacsnode.patient_data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +28,23 @@ class AssociationRejected:
     called_ae_title: str
     peer_address: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionProbed:
+    """A connection that was closed before it had sent a byte, as health checks of load balancers do."""
+
+    peer_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationAccepted:
+    """An association that is about to be accepted; exactly one `AssociationEnded` follows."""
+
+    association_id: str
+    calling_ae_title: str
+    called_ae_title: str
+    peer_address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +125,16 @@ class RetrieveEnded:
     seconds: float
 
 
-Event = AssociationRejected | AssociationEnded | Verified | InstanceStored | QueryAnswered | RetrieveEnded
+Event = (
+    AssociationRejected
+    | ConnectionProbed
+    | AssociationAccepted
+    | AssociationEnded
+    | Verified
+    | InstanceStored
+    | QueryAnswered
+    | RetrieveEnded
+)
 
 
 class Observer(Protocol):

@@ -53,6 +53,18 @@ class Entry:
         return cls(int(match[1], 16), int(match[2]), int(match[3], 16)) if match else None
 
 
+@dataclass(frozen=True, slots=True)
+class SpoolUse:
+    """How much is in the spool, and how much more its disk can take before `spool.min_free` is reached."""
+
+    waiting: int
+    bytes: int
+    oldest_age_seconds: float | None
+    damaged: int
+    free_bytes: int
+    min_free_bytes: int
+
+
 class Incoming:
     """A file being received: no name, nothing durable, gone if the process dies. Not thread-safe."""
 
@@ -78,7 +90,7 @@ class Incoming:
         try:
             write_all(self.descriptor, chunks)
         except OSError as error:
-            self._spool.suspect()
+            self._spool.suspect(error)
             self.close()  # bytes are missing in it: it can never be published
             raise OutOfResources(f"the spool cannot be written: {error.strerror}") from error
 
@@ -107,12 +119,23 @@ class Incoming:
 class Spool:
     """The spool's folders. Any thread may call any method."""
 
-    def __init__(self, path: Path, *, min_free_bytes: int, now_ms: Callable[[], int]) -> None:
-        """Open or create the spool; raises `PermanentError` if its file system cannot serve."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        min_free_bytes: int,
+        now_ms: Callable[[], int],
+        failed: Callable[[str, str], None] = lambda _place, _reason: None,
+    ) -> None:
+        """Open or create the spool; raises `PermanentError` if its file system cannot serve.
+
+        `failed` hears of folder and reason when the disk begins not to be trusted; it must not block.
+        """
         self._ready = DurableFolder(path / "ready")
         self._damaged = path / "damaged"
         self._min_free_bytes = min_free_bytes
         self._now_ms = now_ms
+        self._failed = failed
         self._last_token = 0
         # The clock may have been set back since these were given; a token names one instance in the index.
         self._taken = frozenset(entry.token for entry in self.entries())
@@ -140,8 +163,10 @@ class Spool:
             self._room_until = now + _ROOM_SECONDS
         return False
 
-    def suspect(self) -> None:
+    def suspect(self, error: Exception) -> None:
         """Take nothing more until a probe shows that the disk keeps what is written."""
+        if not self._is_suspect:
+            self._failed(str(self._ready.path), str(error))
         self._is_suspect = True
 
     def _probe(self) -> None:
@@ -161,8 +186,8 @@ class Spool:
                 self._ready.publish(incoming.descriptor, entry.name)
             except ObjectExists:
                 continue  # another process took this very token
-            except OutOfResources:
-                self.suspect()
+            except OutOfResources as error:
+                self.suspect(error.__cause__ if isinstance(error.__cause__, OSError) else error)
                 raise
             return entry
 
@@ -194,6 +219,19 @@ class Spool:
         """Return all entries in the order of their tokens; files with other names are not the spool's."""
         entries = [entry for entry in map(Entry.parse, self._ready.names()) if entry is not None]
         return sorted(entries, key=lambda entry: entry.token)
+
+    def use(self) -> SpoolUse:
+        """Return how much is in it; raises `OSError`."""
+        entries = self.entries()
+        oldest_ms = min((entry.received_at_ms for entry in entries), default=None)
+        return SpoolUse(
+            waiting=len(entries),
+            bytes=sum(entry.length for entry in entries),
+            oldest_age_seconds=None if oldest_ms is None else max(0, self._now_ms() - oldest_ms) / 1000,
+            damaged=len(os.listdir(self._damaged)) if self._damaged.is_dir() else 0,
+            free_bytes=self._ready.free_bytes(),
+            min_free_bytes=self._min_free_bytes,
+        )
 
     def set_aside(self, entry: Entry) -> Path:
         """Move a damaged entry to `damaged/` and return where it lies now."""

@@ -48,6 +48,10 @@ _PER_ASSOCIATION = 40
 _SENT_AGAIN_EVERY = 20
 _STUDIES_PER_QUERY = 50
 _VERIFY_SECONDS = 1200.0
+_NODE_FILES = frozenset(("lock", "status.sock"))
+_STATE_FILES = frozenset(
+    f"state/state-1.{suffix}" for suffix in ("db", "db-wal", "db-shm", "db.lock", "in-use")
+) | {"state/lock"}
 _INDEX_FILES = frozenset(f"index/index-1.db{suffix}" for suffix in ("", "-wal", "-shm", ".lock"))
 
 
@@ -340,7 +344,7 @@ class Checker:
                 report.set_aside.append(f"{name}, of which there are {path.stat().st_size} bytes")
             elif name.startswith("archive/"):
                 self._check_object(name.removeprefix("archive/"), report)
-            elif name != "lock" and name not in _INDEX_FILES:
+            elif name not in _NODE_FILES | _INDEX_FILES | _STATE_FILES:
                 report.stray.append(f"a file {name}")
 
     def _check_object(self, name: str, report: Report) -> None:

@@ -39,7 +39,6 @@ from pacsnode.dimse.association.pdu import (
     HEADER,
     IS_COMMAND,
     IS_LAST,
-    P_DATA_HEADER,
     PDV_HEADER,
     PDUType,
 )
@@ -390,24 +389,31 @@ def _parsed(data: bytes) -> tuple[list[Received], bool]:
         if pdu_type != PDUType.P_DATA_TF:
             found.append(Received(pdu_type, body))
             continue
-        item_length, context_id, control = PDV_HEADER.unpack_from(body)
-        assert item_length == length - 4, "one PDV a PDU"
-        assert P_DATA_HEADER.size == HEADER.size + PDV_HEADER.size
         lengths.append(length)
-        fragment = body[PDV_HEADER.size :]
-        if control & IS_COMMAND:
-            command += fragment
-            is_command_whole = bool(control & IS_LAST)
-            if not is_command_whole or _has_data_set(command):
-                continue
-        else:
-            assert is_command_whole
-            data_set = (data_set or b"") + fragment
-            if not control & IS_LAST:
-                continue
-        found.append(Received(pdu_type, b"", context_id, command, data_set, tuple(lengths)))
-        command, data_set, lengths, is_command_whole = b"", None, [], False
+        for context_id, control, fragment in _pdvs(body):
+            if control & IS_COMMAND:
+                command += fragment
+                is_command_whole = bool(control & IS_LAST)
+                if not is_command_whole or _has_data_set(command):
+                    continue
+            else:
+                assert is_command_whole
+                data_set = (data_set or b"") + fragment
+                if not control & IS_LAST:
+                    continue
+            found.append(Received(pdu_type, b"", context_id, command, data_set, tuple(lengths)))
+            command, data_set, lengths, is_command_whole = b"", None, [], False
     return found, bool(lengths)
+
+
+def _pdvs(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Yield context ID, control and fragment of each PDV of a PDU."""
+    at = 0
+    while at < len(body):
+        length, context_id, control = PDV_HEADER.unpack_from(body, at)
+        assert at + 4 + length <= len(body), "a PDV ends with its PDU"
+        yield context_id, control, body[at + PDV_HEADER.size : at + 4 + length]
+        at += 4 + length
 
 
 def _has_data_set(command: bytes) -> bool:

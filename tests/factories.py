@@ -7,6 +7,7 @@ from typing import Self
 
 import google_crc32c
 
+from pacsnode.archive.custody import Custody
 from pacsnode.archive.objects import Objects
 from pacsnode.archive.store import Outcome, Store, StoreRequest
 from pacsnode.dicom.header import Header
@@ -16,6 +17,8 @@ from pacsnode.index.base import Arrival, DuplicatePolicy, Located
 from pacsnode.index.sqlite import SqliteIndex
 from pacsnode.observe import Event
 from pacsnode.spool import Entry, Spool
+from pacsnode.state.base import CustodyEvent
+from pacsnode.state.sqlite import SqliteState
 from pacsnode.storage.base import Storage
 from pacsnode.storage.memory import MemoryStorage
 
@@ -73,8 +76,8 @@ class Sample:
             0x00080016: ("UI", padded(self.sop_class)),
             0x00080018: ("UI", padded(self.uid)),
             0x00080060: ("CS", b"CT"),
-            0x00100010: ("PN", b"SEVEN^PAT "),
-            0x00100020: ("LO", b"P7"),
+            0x00100010: ("PN", b"CANARY^SEVEN"),
+            0x00100020: ("LO", b"CANARY-7"),
             0x0020000D: ("UI", padded(self.study)),
             0x0020000E: ("UI", padded(self.series)),
             0x7FE00010: ("OW", self.words),
@@ -123,7 +126,7 @@ def located(sample: Sample, token: int | None, *, instance_id: int = 1, version:
 
 def arrival(sample: Sample, entry: Entry) -> Arrival:
     """Return the arrival of a sample that is in the spool."""
-    header = Header(sample.sop_class, sample.uid, sample.study, sample.series, {"PatientID": "P7"}, ())
+    header = Header(sample.sop_class, sample.uid, sample.study, sample.series, {"PatientID": "CANARY-7"}, ())
     place = located(sample, entry.token)
     return Arrival(
         header=header,
@@ -175,6 +178,8 @@ class Parts:
         self.storage = storage if storage is not None else MemoryStorage()
         self.objects = Objects(self.spool, self.storage)
         self.rings = 0
+        self.state = SqliteState(folder / "state.db")
+        self.custody = Custody(self.state, process="test", now_ms=self.clock)
         self.store = self.with_policy(policy, max_data_set_bytes=max_data_set_bytes)
 
     def with_policy(self, policy: DuplicatePolicy, *, max_data_set_bytes: int = 1 << 20) -> Store:
@@ -183,6 +188,7 @@ class Parts:
             spool=self.spool,
             objects=self.objects,
             policy=policy,
+            custody=self.custody,
             max_data_set_bytes=max_data_set_bytes,
             stored=self._ring,
         )
@@ -202,7 +208,12 @@ class Parts:
         """Return all versions of all instances."""
         return [place for page in self.index.everything() for place in page]
 
+    def noted(self) -> list[CustodyEvent]:
+        """Return what was recorded."""
+        return [recorded.event for recorded in self.state.events(limit=1000)]
+
     def close(self) -> None:
+        self.state.close()
         self.index.close()
         self.storage.close()
         self.spool.close()

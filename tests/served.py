@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from pacsnode.dimse.scu import Remote
+from tests.canary import assert_no_patient
 from tests.faults import bounded
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,7 +125,10 @@ class ServedNode:
             self.__exit__()
             raise
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         if hasattr(self, "process"):
             self.kill()
+        written = self.log()
         self._log.close()
+        if kind is None:
+            assert_no_patient(written)

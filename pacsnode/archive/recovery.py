@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import google_crc32c
 
+from pacsnode.archive.custody import Custody
 from pacsnode.archive.objects import chunks_of, crc32c_of
 from pacsnode.archive.store import DataSetFacts, Outcome, Store, StoreRequest
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
@@ -19,6 +20,7 @@ from pacsnode.dicom.part10 import Meta, parse_meta
 from pacsnode.errors import DamagedObject, RequestError
 from pacsnode.index.base import Index
 from pacsnode.spool import Entry, Spool
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable
 
 _PAGE = 1000
@@ -33,10 +35,13 @@ class Recovered:
     indexed: int = 0
     dropped: int = 0
     set_aside: int = 0
+    left: int = 0
 
 
-def recover(index: Index, spool: Spool, store: Store) -> tuple[Recovered, list[str]]:
-    """Bring index and spool together; return counts and a line for each entry that was set aside.
+def recover(index: Index, spool: Spool, store: Store, custody: Custody) -> tuple[Recovered, list[str]]:
+    """Bring index and spool together; return counts and a line for each entry that cannot be indexed.
+
+    It is set aside once that is recorded, and left for the next start if it cannot be.
 
     Raises `TemporaryError` or `PermanentError` if the index fails; nothing is lost then.
     """
@@ -51,8 +56,12 @@ def recover(index: Index, spool: Spool, store: Store) -> tuple[Recovered, list[s
             outcome = _adopt(entry, spool, store)
         except (RequestError, DamagedObject) as error:
             # Other content that the policy refuses too: that it was refused before the crash is not known.
-            recovered.set_aside += 1
-            reasons.append(f"spool entry {entry.name}: {error}; moved to {spool.set_aside(entry)}")
+            if custody.note(CustodyKind.SET_ASIDE, str(error), name=entry.name):
+                recovered.set_aside += 1
+                reasons.append(f"spool entry {entry.name}: {error}; moved to {spool.set_aside(entry)}")
+            else:
+                recovered.left += 1
+                reasons.append(f"spool entry {entry.name}: {error}; left where it is")
             continue
         if outcome is Outcome.ALREADY_STORED:
             recovered.dropped += 1

@@ -47,7 +47,8 @@ class SubOperations:
         """Count one that failed, with its UID for the Failed SOP Instance UID List (0008,0058)."""
         self.failed += 1
         self.failed_uids.append(sop_instance_uid)
-        self.first_failure = self.first_failure or reason
+        said = reason if sop_instance_uid in reason else f"instance {sop_instance_uid}: {reason}"
+        self.first_failure = self.first_failure or said
 
     def ending(self, *, is_cancelled: bool) -> Ending:
         """Return how the retrieve ended. A cancel that came too late to stop anything changes nothing."""

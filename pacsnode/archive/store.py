@@ -14,8 +14,9 @@ from types import MappingProxyType
 
 import google_crc32c
 
+from pacsnode.archive.custody import Custody
 from pacsnode.archive.equality import is_comparable, same_bytes, same_elements
-from pacsnode.archive.objects import Objects
+from pacsnode.archive.objects import Objects, name_of
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import file_meta
 from pacsnode.errors import (
@@ -30,9 +31,14 @@ from pacsnode.errors import (
 )
 from pacsnode.index.base import Added, Adding, Arrival, DuplicatePolicy, Index, Located
 from pacsnode.spool import Entry, Incoming, Spool
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable
+from pacsnode.storage.names import object_name
 
 _HEAD_BYTES = 64 << 10
+
+_KIND_OF = {Adding.VERSION_KEPT: CustodyKind.VERSION_KEPT, Adding.VERSION_SERVED: CustodyKind.VERSION_SERVED}
+_MAX_NAMED = 8  # of the versions before
 
 _AFFECTED_SOP_CLASS_UID = 0x00080016
 _AFFECTED_SOP_INSTANCE_UID = 0x00080018
@@ -59,6 +65,7 @@ class StoreRequest:
     transfer_syntax_uid: str
     calling_ae_title: str
     called_ae_title: str
+    association_id: str = ""
     duplicates: DuplicatePolicy | None = None
     max_data_set_bytes: int | None = None
 
@@ -81,6 +88,7 @@ class Store:
         spool: Spool,
         objects: Objects,
         policy: DuplicatePolicy,
+        custody: Custody,
         max_data_set_bytes: int,
         stored: Callable[[], None],
         duplicates_of: Mapping[str, DuplicatePolicy] = MappingProxyType({}),
@@ -94,6 +102,7 @@ class Store:
         self._spool = spool
         self._objects = objects
         self._policy = policy
+        self._custody = custody
         self._duplicates_of = duplicates_of
         self._max_data_set_bytes = max_data_set_bytes
         self._stored = stored
@@ -145,19 +154,54 @@ class Store:
         added = self._index.add(arrival, policy)
         while added.adding is Adding.COMPARE:
             for version in added.versions:
-                comparison = self._compare(arrival, entry, version)
+                comparison = self._compare(arrival, entry, version, request)
                 if comparison is _Comparison.SAME:
                     return Outcome.ALREADY_STORED
                 if comparison is _Comparison.LOST:
                     policy = DuplicatePolicy.REPLACE  # this arrival is the only copy: it is the one to serve
                 different |= {version.instance_id}
             added = self._index.add(arrival, policy, known_different=different)
+            self._note_version(added, arrival, request)
         return _outcome(added, request.sop_instance_uid)
 
-    def _compare(self, arrival: Arrival, entry: Entry, version: Located) -> "_Comparison":
+    def _note_version(self, added: Added, arrival: Arrival, request: StoreRequest) -> None:
+        """Record other content under a known UID: it is kept and indexed by now, whatever becomes of the record."""
+        kind = _KIND_OF.get(added.adding)
+        if kind is None:
+            return
+        first = added.versions[0]
+        number = added.versions[-1].version + 1
+        before = ", ".join(
+            f"version {one.version} {one.data_set_crc32c:08x} of {one.data_set_length} bytes"
+            for one in added.versions[-_MAX_NAMED:]
+        )
+        self._custody.note(
+            kind,
+            f"data set with CRC32C {arrival.data_set_crc32c:08x} of {arrival.data_set_length} bytes "
+            f"from {request.calling_ae_title!r}; before: {before}",
+            name=object_name(
+                arrival.header.study_instance_uid,
+                arrival.header.series_instance_uid,
+                first.sop_instance_uid,
+                number,
+            ),
+            sop_instance_uid=first.sop_instance_uid,
+            association_id=request.association_id,
+        )
+
+    def _compare(
+        self, arrival: Arrival, entry: Entry, version: Located, request: StoreRequest
+    ) -> "_Comparison":
         try:
             kept = self._objects.open_checked(version)
-        except (ObjectNotFound, DamagedObject):
+        except (ObjectNotFound, DamagedObject) as error:
+            self._custody.note(
+                CustodyKind.LOST if isinstance(error, ObjectNotFound) else CustodyKind.DAMAGED,
+                f"{error}; it has arrived again, which is what is served from now on",
+                name=name_of(version),
+                sop_instance_uid=version.sop_instance_uid,
+                association_id=request.association_id,
+            )
             return _Comparison.LOST
         try:
             is_same = self._is_same(kept, arrival, entry, version)

@@ -6,18 +6,21 @@ Works while the node runs: what comes or moves meanwhile is looked at a second t
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from hashlib import blake2b
 from itertools import chain
 
 import google_crc32c
 
+from pacsnode.archive.custody import Custody
 from pacsnode.archive.objects import Objects, chunks_of, name_of
 from pacsnode.errors import DamagedObject, ObjectNotFound, OutOfResources
 from pacsnode.index.base import Located
 from pacsnode.spool import Spool
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Storage
+from pacsnode.storage.names import parse_state_copy
 
 
 class Finding(Enum):
@@ -30,6 +33,13 @@ class Finding(Enum):
     NOT_INDEXED = "not indexed"  # spool or storage has it, the index does not know it
 
 
+_KIND_OF = {
+    Finding.MISSING: CustodyKind.LOST,
+    Finding.DAMAGED: CustodyKind.DAMAGED,
+    Finding.UNREADABLE: CustodyKind.UNREADABLE,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """One instance or object that was looked at. `name` is its object or spool entry."""
@@ -38,6 +48,7 @@ class Verified:
     name: str
     file_bytes: int
     detail: str = ""
+    sop_instance_uid: str = ""
 
 
 def verify(
@@ -53,8 +64,15 @@ def verify(
         names.append(_hash(name_of(located)))
         if located.token is not None:
             tokens.add(located.token)
-        yield _read_again(located, objects)
+        yield replace(_read_again(located, objects), sop_instance_uid=located.sop_instance_uid)
     yield from _without_row(array("Q", sorted(names)), tokens, everything, spool, storage)
+
+
+def note(custody: Custody, found: Verified) -> None:
+    """Record what an acknowledged instance was found to be."""
+    kind = _KIND_OF.get(found.finding)
+    if kind is not None:
+        custody.note(kind, found.detail, name=found.name, sop_instance_uid=found.sop_instance_uid)
 
 
 def _read_again(located: Located, objects: Objects) -> Verified:
@@ -103,7 +121,11 @@ def _without_row(
     storage: Storage,
 ) -> Iterator[Verified]:
     """Yield objects and spool entries that no row has, also not after another look at the index."""
-    strays = {info.name: info.length for info in storage.list() if not _holds(names, _hash(info.name))}
+    strays = {
+        info.name: info.length
+        for info in storage.list()
+        if not _holds(names, _hash(info.name)) and parse_state_copy(info.name) is None
+    }
     # An entry stays in the spool for a while after it was filed; its row has the same length and CRC32C.
     entries = {(entry.length, entry.crc32c): entry for entry in spool.entries() if entry.token not in tokens}
     if strays or entries:

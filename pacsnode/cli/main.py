@@ -35,12 +35,14 @@ _COMMANDS = {
     "find": _Entry("find", "find", "Query a peer (C-FIND)."),
     "get": _Entry("retrieve", "get", "Fetch images from a peer into a folder (C-GET)."),
     "move": _Entry("retrieve", "move", "Have a peer send images to another one (C-MOVE)."),
+    "status": _Entry("status", "status", "Show how the node that runs is, and exit 4 if anything is wrong."),
     "studies": _Entry("studies", "studies", "List the studies of this node."),
     "show": _Entry(
         "studies", "show", "Show a study, series or instance of this node, and where its bytes are."
     ),
     "peers": _Entry("known_peers", "peers", "List who is known to this node, and what each may do."),
     "storage": _Entry("storage", "storage", "Check what is stored."),
+    "state": _Entry("state", "state", "Check what must not be forgotten, list its copies, and restore one."),
     "manual": _Entry("manual", "manual", "Read the manual."),
     "completion": _Entry("manual", "completion", "Print the completion script for a shell."),
 }

@@ -2,12 +2,16 @@
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from pacsnode.cli.exit_codes import CommandFailed, ExitCode
 from pacsnode.cli.output import Output
 from pacsnode.cli.program import Program, data_dir_option, json_option, pass_program
+
+if TYPE_CHECKING:
+    from pacsnode.config import Config
 
 
 @click.command()
@@ -35,15 +39,19 @@ def serve(
     Works without a configuration file: options win over the environment, the environment over the file.
     Stops on SIGTERM and Ctrl-C, after the operations that are under way.
     """
-    loaded = program.loaded(
-        node__data_dir=data_dir,
-        dicom__ae_title=ae_title,
-        dicom__host=host,
-        dicom__port=port,
-        storage__url=storage,
-        access__unknown_peers="all" if allow_all else None,
-    )
+    overrides: dict[str, object] = {
+        "node__data_dir": data_dir,
+        "dicom__ae_title": ae_title,
+        "dicom__host": host,
+        "dicom__port": port,
+        "storage__url": storage,
+        "access__unknown_peers": "all" if allow_all else None,
+    }
+    loaded = program.loaded(**overrides)
     config = loaded.config
+
+    def read() -> "Config":
+        return program.config(**overrides)
 
     def ready(listening_ae_title: str, listening_port: int) -> None:
         output.item(
@@ -59,12 +67,13 @@ def serve(
             f"data in {config.node.data_dir}, configuration {loaded.file or 'built in'}",
         )
 
-    from pacsnode.cli.logs import configure
+    from pacsnode.processes.logs import configure
     from pacsnode.processes.serve import serve as serve_until_stopped
 
-    configure(config.node.name, config.logging.level.value, config.logging.format.value)
+    logs = config.logging
+    configure(config.node.name, logs.level.value, logs.format.value, patient_data=logs.patient_data)
     try:
-        serve_until_stopped(config, ready=ready)
+        serve_until_stopped(config, read=read, ready=ready)
     except OSError as error:
         raise _not_started(error, config.dicom.host, config.dicom.port) from error
     output.result({"stopped": True}, "stopped")

@@ -24,20 +24,25 @@ def verify(program: Program, *, output: Output, data_dir: str | None) -> None:
     Length and CRC32C of each instance are recomputed, of the file and of its data set; objects and spool
     entries that the index does not know are named too. The node may be serving. Exits 4 if anything is wrong.
     """
-    from pacsnode.archive.verification import Finding
+    from pacsnode.archive.verification import Finding, note
     from pacsnode.archive.verification import verify as verify_archive
     from pacsnode.config.quantities import abbreviated_size
-    from pacsnode.node import open_archive
+    from pacsnode.node import open_archive, open_custody
 
     counts, file_bytes = Counter[Finding](), 0
     config = program.config(node__data_dir=data_dir)
-    with open_archive(config) as archive, output.progress("verifying") as progress:
+    with (
+        open_archive(config) as archive,
+        open_custody(config, process="storage verify") as custody,
+        output.progress("verifying") as progress,
+    ):
         for found in verify_archive(archive.index.everything, archive.spool, archive.storage):
             counts[found.finding] += 1
             file_bytes += found.file_bytes
             progress.update(counts.total())
             if found.finding is not Finding.CORRECT:
                 progress.clear()
+                note(custody, found)
                 output.item(
                     "problem",
                     {"finding": found.finding.value, "name": found.name, "detail": found.detail},

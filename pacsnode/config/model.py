@@ -34,8 +34,10 @@ class LogLevel(Enum):
 class LogFormat(Enum):
     """How a log line looks."""
 
+    AUTO = "auto"
     TEXT = "text"
     JSON = "json"
+    JOURNALD = "journald"
 
 
 def default_data_dir() -> Path:
@@ -155,8 +157,10 @@ class LoggingSection(_Section):
 
     level: LogLevel = LogLevel.INFO
     """Least severe messages written: "debug", "info", "warning" or "error"."""
-    format: LogFormat = LogFormat.TEXT
-    """How a line looks: "text" or "json"."""
+    format: LogFormat = LogFormat.AUTO
+    """How a line looks: "auto" (journald where there is one, else text), "text", "json" or "journald"."""
+    patient_data: bool = False
+    """Whether lines at debug, and texts of unexpected errors, may name patients, true or false."""
 
 
 class Config(_Section):

@@ -29,7 +29,11 @@ class _Job(Generic[T]):
 
     def run(self, connection: sqlite3.Connection) -> None:
         try:
-            self.value = self.function(connection)
+            value = self.function(connection)
+            if isinstance(value, sqlite3.Cursor):
+                value.close()  # dropped later, by its own thread, it would reset a statement that another one runs
+            else:
+                self.value = value
         except Exception as error:  # noqa: BLE001 - it belongs to the thread that queued the job, not to the leader
             self.error = error
 
@@ -63,7 +67,8 @@ class Writer:
     def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run a function in a transaction and return its result once it is committed.
 
-        The function runs on any thread, beside others' in one transaction but undone alone if it raises.
+        The function runs on any thread, beside others' in one transaction but undone alone if it raises. A cursor is no
+        result: it is closed.
         Raises what it raised, `TemporaryError` if the lock can't be had in time, or what the commit met.
         """
         job = _Job(function)

@@ -265,7 +265,7 @@ def _level(raw: bytes, model: InformationModel) -> Level:
         if level.name == name:
             return level
     allowed = ", ".join(level.name for level in model.levels)
-    said = f"Query/Retrieve Level {name[:16]!r} is not one of" if name else "Query/Retrieve Level is missing:"
+    said = "Query/Retrieve Level is not one of" if name else "Query/Retrieve Level is missing:"
     raise InvalidIdentifier(f"{said} {allowed} ({model.value})", offending=(QUERY_RETRIEVE_LEVEL,))
 
 

@@ -142,12 +142,13 @@ def validated(value: str | bytes) -> str:
     """Return the UID without its padding, or raise `InvalidUID`.
 
     One trailing NUL or trailing spaces are padding. Leading zeros in a component, which PS3.5 9.1
-    forbids, are accepted, since real devices send them.
+    forbids, are accepted, since real devices send them. The value is not quoted: where a UID should stand, broken
+    devices put other things, names of patients among them.
     """
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
     text = text.removesuffix("\0").rstrip(" ")
     if not 1 <= len(text) <= MAX_LENGTH or not _UID.fullmatch(text):
-        raise InvalidUID(f"{text[:MAX_LENGTH]!r} is not a UID: 1 to 64 digits and dots, as in 1.2.840")
+        raise InvalidUID(f"{len(text)} characters that are no UID: 1 to 64 digits and dots, as in 1.2.840")
     return text
 
 

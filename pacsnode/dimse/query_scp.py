@@ -1,5 +1,6 @@
 """C-FIND (PS3.4 C.4.1): a page of Pending responses a write, C-CANCEL looked for between them."""
 
+import logging
 import time
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,9 @@ from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.contexts import FIND_MODELS
 from pacsnode.dimse.status import FindStatus
 from pacsnode.errors import InvalidIdentifier, PacsNodeError
-from pacsnode.observe import Observer, QueryAnswered
+from pacsnode.observe import PATIENT_DATA_LOGGER, Observer, QueryAnswered
+
+patients = logging.getLogger(PATIENT_DATA_LOGGER)
 
 MAX_IDENTIFIER_BYTES = 4 << 20
 
@@ -72,6 +75,7 @@ class QuerySCP:
     def _query(self, conversation: Conversation, message: Message, identifier: bytes) -> Query:
         model = FIND_MODELS[message.context.abstract_syntax]
         query = parse(identifier, message.context.transfer_syntax, model)
+        log_keys("C-FIND", query)
         rights = conversation.terms.rights
         peer = rights.peer
         if query.is_relational and peer is not None and peer.strict_hierarchy:
@@ -108,3 +112,10 @@ class QuerySCP:
                         message.context, [(pending, encoder.encode(row)) for row in rows]
                     )
                 answering.matches += len(rows)
+
+
+def log_keys(operation: str, query: Query) -> None:
+    """Tell what is asked for, where `logging.patient_data` allows it."""
+    if patients.isEnabledFor(logging.DEBUG):
+        for key in query.keys:
+            patients.debug("%s %s, %s: %s", operation, query.level.name, key.attribute.keyword, key.matching)

@@ -19,7 +19,7 @@ from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.requestor import Caller, Remote
 from pacsnode.dimse.association.sender import MoveOriginator
 from pacsnode.dimse.contexts import GET_MODELS, MOVE_MODELS
-from pacsnode.dimse.query_scp import MAX_IDENTIFIER_BYTES
+from pacsnode.dimse.query_scp import MAX_IDENTIFIER_BYTES, log_keys
 from pacsnode.dimse.rules import Rules
 from pacsnode.dimse.status import RetrieveStatus
 from pacsnode.dimse.sub_operations import MoveJob, get_sub_operations
@@ -52,6 +52,7 @@ class _Retrieving:
         context = self.message.context
         query = parse_retrieve(identifier, context.transfer_syntax, models[context.abstract_syntax])
         self.level = query.level.name
+        log_keys("retrieve", query)
         return replace(query, visibility=self.conversation.terms.rights.visibility)
 
     def is_cancelled(self) -> bool:

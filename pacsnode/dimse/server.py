@@ -44,7 +44,14 @@ from pacsnode.dimse.host_names import HostNames
 from pacsnode.dimse.rules import Rules, Terms
 from pacsnode.dimse.scp import SCP
 from pacsnode.dimse.status import GeneralStatus
-from pacsnode.observe import AssociationEnded, AssociationRejected, Observer
+from pacsnode.observe import (
+    AssociationAccepted,
+    AssociationEnded,
+    AssociationRejected,
+    ConnectionProbed,
+    Observer,
+    current_association,
+)
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +151,7 @@ class DimseServer:
             self._socket,
             enter=self._enter,
             leave=self._leave,
+            probed=self._probed,
             capacity=rules.limits.pre_association,
             seconds=rules.timeouts.acse,
         )
@@ -176,6 +184,9 @@ class DimseServer:
     def _leave(self, address: Address, reason: str) -> None:
         self._observer(AssociationRejected("", "", "", str(address), reason))
 
+    def _probed(self, address: Address) -> None:
+        self._observer(ConnectionProbed(str(address)))
+
     def _enter(self, connection: socket.socket, address: Address, body: bytes) -> None:
         transport = Transport(connection, stop_descriptor=self._stop_descriptor)
         transport.bytes_received = HEADER.size + len(body)
@@ -198,10 +209,11 @@ class DimseServer:
 
     def _run(self, transport: Transport, address: Address, body: bytes) -> None:
         association_id = secrets.token_hex(4)
+        current_association.set(association_id)
         try:
             self._answer(transport, association_id, address, body)
         except Exception:  # the named boundary of an association
-            log.exception("association %s: unexpected error, aborted", association_id)
+            log.exception("unexpected error, the association is aborted")
             abort_connection(transport, None)
         finally:
             transport.close()
@@ -259,6 +271,8 @@ class DimseServer:
     ) -> None:
         started, operations, ending = time.monotonic(), 0, "released"
         answer = negotiate(request, terms.rights.may, private_sop_classes=terms.rules.private_sop_classes)
+        parties = (association_id, request.calling_ae_title, request.called_ae_title, str(address))
+        self._observer(AssociationAccepted(*parties))
         try:
             conversation = acceptor.accept(
                 transport,

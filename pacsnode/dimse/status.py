@@ -14,6 +14,7 @@ from pacsnode.errors import (
     OutOfResources,
     PacsNodeError,
     PatientConflict,
+    ReceivingOnly,
     RequestError,
     TemporaryError,
     UnreadableDataSet,
@@ -76,6 +77,8 @@ class RetrieveStatus(IntEnum):
     PENDING = 0xFF00
 
 
+_RECEIVING_ONLY = "the node's state is damaged, it receives only"
+
 _STORAGE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
     (
         DataSetMismatch,
@@ -94,6 +97,7 @@ _FIND: tuple[tuple[type[PacsNodeError], int, str], ...] = (
     (InvalidIdentifier, FindStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, ""),
     (InvalidUID, FindStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, "the Identifier has a UID that is no UID"),
     (RequestError, FindStatus.UNABLE_TO_PROCESS, "the Identifier cannot be understood"),
+    (ReceivingOnly, FindStatus.OUT_OF_RESOURCES, _RECEIVING_ONLY),
     (TemporaryError, FindStatus.OUT_OF_RESOURCES, "the index is busy, ask again later"),
     (PacsNodeError, FindStatus.UNABLE_TO_PROCESS, "the index cannot answer"),
 )
@@ -110,6 +114,7 @@ _RETRIEVE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
         "Patient ID belongs to several persons, retrieve studies",
     ),
     (RequestError, RetrieveStatus.UNABLE_TO_PROCESS, "the Identifier cannot be understood"),
+    (ReceivingOnly, RetrieveStatus.OUT_OF_RESOURCES_MATCHES, _RECEIVING_ONLY),
     (TemporaryError, RetrieveStatus.OUT_OF_RESOURCES_MATCHES, "the index is busy, ask again later"),
     (PacsNodeError, RetrieveStatus.UNABLE_TO_PROCESS, "the index cannot answer"),
 )

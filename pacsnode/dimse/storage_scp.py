@@ -121,6 +121,7 @@ def _request(conversation: Conversation, message: Message) -> StoreRequest:
         transfer_syntax_uid=message.context.transfer_syntax,
         calling_ae_title=conversation.parties.calling_ae_title,
         called_ae_title=conversation.parties.called_ae_title,
+        association_id=conversation.parties.association_id,
         duplicates=conversation.terms.duplicates,
         max_data_set_bytes=conversation.terms.rules.max_data_set_bytes,
     )

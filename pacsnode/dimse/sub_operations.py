@@ -10,6 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
 from itertools import islice
 
 from pacsnode.archive.retrieve import Retrieve, SubOperations
@@ -79,7 +80,7 @@ class InstanceSender:
         elif StorageStatus.is_warning(status):
             self._counts.warn()
         else:
-            self._counts.fail(located.sop_instance_uid, f"refused with status {status:#06x}")
+            self._counts.fail(located.sop_instance_uid, f"refused with status 0x{status:04X}")
 
 
 class MoveJob(threading.Thread):
@@ -110,6 +111,9 @@ class MoveJob(threading.Thread):
         self._originator = originator
         self._priority = priority
         self._is_cancelled = threading.Event()
+        self._context = (
+            copy_context()
+        )  # the id of the requestor's association is on the lines of this thread too
 
     def cancel(self) -> None:
         """Stop after the instance that is being sent."""
@@ -130,6 +134,9 @@ class MoveJob(threading.Thread):
 
     def run(self) -> None:
         """Send everything; what could not be sent, for whatever reason, is counted as failed."""
+        self._context.run(self._run)
+
+    def _run(self) -> None:
         reason = "not sent"
         try:
             reason = self._send_all()

@@ -4,8 +4,6 @@ A damaged file is found when it is opened as far as that is quick (header, lengt
 `CHECKED_BYTES`); `verify` reads all of it and may run behind a node that is up.
 """
 
-import contextlib
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pacsnode.database import LOCK_WAIT_SECONDS, Database
+from pacsnode.database.header import refuse_damaged
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.identifier import Query
 from pacsnode.errors import PatientConflict, PermanentError
@@ -68,7 +67,7 @@ class SqliteIndex:
         self._folder = tempfile.TemporaryDirectory(prefix="pacsnode-index-") if path is None else None
         self.path = path or Path(self._folder.name if self._folder else "", "index.db")
         self._additions = Additions()
-        _refuse_damaged(self.path)
+        refuse_damaged(self.path)
         self._database = Database(
             self.path,
             schema.MIGRATIONS,
@@ -210,29 +209,3 @@ class SqliteIndex:
 
     def _read(self, statement: Fragment) -> list[Any]:
         return self._database.read(statement.sql, statement.parameters)
-
-
-def _refuse_damaged(path: Path) -> None:
-    """Raise `PermanentError` for a file that is no database or lost its end. An empty one is new.
-
-    While there is a WAL the end may be in it, so the length says nothing.
-    """
-    try:
-        with path.open("rb") as file:
-            header = file.read(100)
-            length = os.fstat(file.fileno()).st_size
-    except FileNotFoundError:
-        return
-    if not length:
-        return
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        raise PermanentError(f"{path} is damaged: its header is not that of a database")
-    page_size = int.from_bytes(header[16:18], "big")
-    pages = int.from_bytes(header[28:32], "big")
-    expected = (65536 if page_size == 1 else page_size) * pages
-    wal = path.with_name(path.name + "-wal")
-    with contextlib.suppress(FileNotFoundError):
-        if wal.stat().st_size:
-            return
-    if length < expected:
-        raise PermanentError(f"{path} is damaged: {length} bytes instead of {expected}")

@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pacsnode.archive.custody import Custody
 from pacsnode.archive.objects import crc32c_of, entry_of, name_of
 from pacsnode.errors import DamagedObject, ObjectExists, ObjectNotFound, PermanentError, TemporaryError
 from pacsnode.index.base import Index, Located
 from pacsnode.spool import Entry, Spool
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable, Storage
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class FilingState:
     after_token: int = 0  # entries up to here were seen in this round; those that failed wait for the next
     failures: int = 0  # steps that failed one after another
     not_before: float = 0.0  # after trouble, however often it is rung for
+    trouble: str = ""  # why the last of those failures was one
 
 
 class Filing:
@@ -45,6 +48,7 @@ class Filing:
         index: Index,
         spool: Spool,
         storage: Storage,
+        custody: Custody,
         stop: Callable[[], bool],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -52,6 +56,7 @@ class Filing:
         self._index = index
         self._spool = spool
         self._storage = storage
+        self._custody = custody
         self._stop = stop
         self._now = now
         self._state = FilingState()
@@ -66,15 +71,30 @@ class Filing:
             count = self._file_batch()
         except TemporaryError as error:
             wait = _RETRY_SECONDS[min(self._state.failures, len(_RETRY_SECONDS) - 1)]
-            self._state.failures += 1
+            self._failed(error)
             self._state.not_before = self._now() + wait
             log.warning("filing stopped and goes on in %.0f s: %s", wait, error)
             return wait
+        except PermanentError as error:
+            self._failed(error)
+            raise
         self._state.failures = 0
         if count == _BATCH:
             return 0.0
         self._state.after_token = 0  # the next round begins with those that failed in this one
         return _RETRY_SECONDS[0] if self._removable else _IDLE_SECONDS
+
+    def report(self) -> dict[str, object]:
+        """Return how it goes: steps that failed one after another and why, instances that cannot be filed."""
+        return {
+            "failures": self._state.failures,
+            "trouble": self._state.trouble if self._state.failures else None,
+            "kept": len(self._reported),
+        }
+
+    def _failed(self, error: TemporaryError | PermanentError) -> None:
+        self._state.failures += 1
+        self._state.trouble = str(error)
 
     def _file_batch(self) -> int:
         batch, filed, trouble = self._waiting(), list[Located](), None
@@ -117,7 +137,14 @@ class Filing:
             if located.instance_id not in self._reported:
                 self._reported.add(located.instance_id)
                 log.error("instance %s stays in the spool: %s", located.sop_instance_uid, error)
+                self._custody.note(
+                    _kind_of(error),
+                    str(error),
+                    name=name_of(located),
+                    sop_instance_uid=located.sop_instance_uid,
+                )
             return False
+        self._reported.discard(located.instance_id)
         return True
 
     def _put(self, located: Located) -> None:
@@ -144,3 +171,9 @@ class Filing:
             return stored.length == located.file_length and crc32c_of(stored) == located.file_crc32c
         finally:
             stored.close()
+
+
+def _kind_of(error: PermanentError) -> CustodyKind:
+    if isinstance(error, DamagedObject):
+        return CustodyKind.DAMAGED
+    return CustodyKind.LOST if isinstance(error, ObjectNotFound) else CustodyKind.NOT_FILED

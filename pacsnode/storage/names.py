@@ -1,4 +1,7 @@
-"""Object names: `<StudyInstanceUID>/<SeriesInstanceUID>/<SOPInstanceUID>.dcm`; a further version: `~<n>`."""
+"""Object names: `<StudyInstanceUID>/<SeriesInstanceUID>/<SOPInstanceUID>.dcm`; a further version: `~<n>`.
+
+What begins with an underscore is no instance: `_state/` holds the copies of the node's state.
+"""
 
 import re
 
@@ -6,6 +9,7 @@ from pacsnode.dicom.uid import MAX_LENGTH
 
 _UID = r"([0-9]+(?:\.[0-9]+)*)"
 _NAME = re.compile(rf"{_UID}/{_UID}/{_UID}(?:~([1-9][0-9]*))?\.dcm", re.ASCII)
+_STATE = "_state/"
 
 
 def object_name(
@@ -23,3 +27,13 @@ def parse(name: str) -> tuple[str, str, str, int] | None:
         return None
     study, series, instance, version = match.groups()
     return study, series, instance, int(version or 0)
+
+
+def state_copy_name(file_name: str) -> str:
+    """Return the name of the object that holds a copy of the node's state."""
+    return f"{_STATE}{file_name}"
+
+
+def parse_state_copy(name: str) -> str | None:
+    """Return the file name of a copy of the state by its object's name; None if it is another object."""
+    return name.removeprefix(_STATE) if name.startswith(_STATE) else None

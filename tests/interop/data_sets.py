@@ -26,7 +26,7 @@ def ct_image(number: int = 1, *, study: int = 1, series: int = 1, **changes: Any
     data_set.AccessionNumber = f"A{study}"
     data_set.Modality = "CT"
     data_set.PatientName = PATIENT_NAME
-    data_set.PatientID = f"ID{study}"
+    data_set.PatientID = f"CANARY{study}"
     data_set.PatientBirthDate = "19700101"
     data_set.StudyInstanceUID = f"1.2.826.0.1.3680043.10.1.{study}"
     data_set.SeriesInstanceUID = f"1.2.826.0.1.3680043.10.1.{study}.{series}"

@@ -108,7 +108,7 @@ def _assert_refused(running: Running, caplog: pytest.LogCaptureFixture, status: 
         r.getMessage() for r in caplog.records if r.levelno >= logging.INFO and "spool:" not in r.getMessage()
     ]
     assert len(lines) == 2, lines
-    assert f"{status:#06x}" in lines[0]
+    assert f"0x{status:04X}" in lines[0]
     assert not any(PATIENT_NAME in line or "\n" in line for line in lines)
     return event
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pacsnode.observe import AssociationEnded, AssociationRejected
+from pacsnode.observe import AssociationEnded, AssociationRejected, ConnectionProbed
 from tests.interop import wire
 from tests.interop.nodes import Running, StartNode, assert_no_association_left
 from tests.interop.wire import command, element, p_data, pdv
@@ -112,7 +112,7 @@ def test_damaged_requests_harm_nobody(running: Running, caplog: pytest.LogCaptur
     _assert_unharmed(running, caplog)
 
 
-@pytest.mark.parametrize("kept", [0, 3, 6, 40, 74, 100])
+@pytest.mark.parametrize("kept", [3, 6, 40, 74, 100])
 def test_half_a_request_is_given_up(running: Running, caplog: pytest.LogCaptureFixture, kept: int) -> None:
     with wire.Wire(running.port) as peer:
         peer.send(wire.associate_rq()[:kept])
@@ -120,6 +120,14 @@ def test_half_a_request_is_given_up(running: Running, caplog: pytest.LogCaptureF
         assert peer.pdu() is None
     running.events.wait_for(AssociationRejected)
     _assert_unharmed(running, caplog)
+
+
+def test_a_connection_without_a_byte_is_no_line(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    with wire.Wire(running.port) as peer:
+        peer.socket.shutdown(1)
+        assert peer.pdu() is None
+    running.events.wait_for(ConnectionProbed)
+    _assert_unharmed(running, caplog, lines=0)
 
 
 def test_a_request_that_does_not_come_is_given_up_in_time(

@@ -26,7 +26,7 @@ _CONTENT: tuple[tuple[int, int, int, dict[str, Any]], ...] = (
     (1, 2, 1, {"PatientName": "Doe^John", "StudyDescription": "100% head", "Modality": "SR"}),
     (2, 1, 1, {"PatientName": "Doe^Jane", "StudyDescription": "100x head", "StudyTime": "235959.99"}),
     (3, 1, 3, {"PatientName": "DOERING^Anna", "StudyDescription": "knee_left", "Modality": "MR"}),
-    (4, 1, 1, {"PatientName": "Roe^Richard", "StudyDescription": "knee-left", "PatientID": "ID3"}),
+    (4, 1, 1, {"PatientName": "Roe^Richard", "StudyDescription": "knee-left", "PatientID": "CANARY3"}),
     (
         5,
         1,
@@ -105,12 +105,12 @@ def _studies(answers: list[Dataset]) -> list[int]:
 @pytest.mark.parametrize("root", ["-P", "-S"])
 def test_all_levels_answer_each_entity_once(ask: Ask, root: str) -> None:
     assert _studies(ask("STUDY", root=root, StudyInstanceUID="")) == [1, 2, 3, 4, 5]
-    in_first = ask("SERIES", root=root, PatientID="ID1", StudyInstanceUID=_study(1), SeriesInstanceUID="")
+    in_first = ask("SERIES", root=root, PatientID="CANARY1", StudyInstanceUID=_study(1), SeriesInstanceUID="")
     assert sorted(answer.SeriesInstanceUID for answer in in_first) == [_series(1, 1), _series(1, 2)]
     in_series = ask(
         "IMAGE",
         root=root,
-        PatientID="ID3",
+        PatientID="CANARY3",
         StudyInstanceUID=_study(3),
         SeriesInstanceUID=_series(3, 1),
         SOPInstanceUID="",
@@ -123,8 +123,8 @@ def test_patient_level(ask: Ask) -> None:
     answers = ask("PATIENT", root="-P", PatientID="", PatientName="", NumberOfPatientRelatedStudies="")
     assert len({(answer.PatientID, str(answer.PatientName)) for answer in answers}) == len(answers)
     by_id = {answer.PatientID for answer in answers}
-    assert {"ID1", "ID2", "ID3"} <= by_id
-    assert "ID5" not in by_id
+    assert {"CANARY1", "CANARY2", "CANARY3"} <= by_id
+    assert "CANARY5" not in by_id
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_patient_level(ask: Ask) -> None:
         # Single value
         ({"AccessionNumber": "A2"}, [2]),
         ({"AccessionNumber": "a2"}, []),
-        ({"PatientID": "ID3"}, [3, 4]),
+        ({"PatientID": "CANARY3"}, [3, 4]),
         ({"StudyID": "3"}, [3]),
         # Wildcards: * and ? only
         ({"StudyDescription": "100% head"}, [1]),
@@ -222,7 +222,7 @@ def test_what_series_and_instances_answer(ask: Ask) -> None:
     assert (series.SeriesInstanceUID, series.Modality, series.SeriesNumber) == (_series(1, 2), "SR", 2)
     assert (series.NumberOfSeriesRelatedInstances, series.PatientID, series.StudyDate) == (
         1,
-        "ID1",
+        "CANARY1",
         "20200101",
     )
     (instance,) = ask(
@@ -244,7 +244,7 @@ def test_patient_answers_counts(ask: Ask) -> None:
     (answer,) = ask(
         "PATIENT",
         root="-P",
-        PatientID="ID1",
+        PatientID="CANARY1",
         NumberOfPatientRelatedStudies="",
         NumberOfPatientRelatedSeries="",
         NumberOfPatientRelatedInstances="",

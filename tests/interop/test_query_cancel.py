@@ -145,6 +145,9 @@ def test_limit_of_answers_is_decided_before_the_first(
         assert 0 < len(responses[-1][0].ErrorComment) <= 64
 
 
+_NO_MORE = b"\x00\x00\x00\x09\x02\x00\x00\x00\x00\x00"  # Status (0000,0900) 0x0000
+
+
 @pytest.mark.parametrize("max_pdu", [30, 128, 4096])
 def test_peer_with_short_pdus(running: Running, max_pdu: int) -> None:
     with wire.Wire(running.port) as peer:
@@ -158,10 +161,10 @@ def test_peer_with_short_pdus(running: Running, max_pdu: int) -> None:
             pdu = peer.pdu()
             assert pdu is not None
             longest = max(longest, len(pdu[1]))
-            answers += pdu[1][5] == 2  # the last fragment of a data set
-            if pdu[1][5] == 3 and b"\x00\x00\x00\x09\x02\x00\x00\x00\x00\x00" in pdu[1]:
-                break
-            if answers == _INSTANCES:
+            found = list(wire.pdvs(pdu[1]))
+            answers += sum(control == 2 for control, _ in found)  # the last fragment of a data set
+            is_final = any(control == 3 and _NO_MORE in fragment for control, fragment in found)
+            if is_final or answers == _INSTANCES:
                 break
         assert longest <= max_pdu
         assert answers == _INSTANCES

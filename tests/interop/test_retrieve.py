@@ -34,7 +34,11 @@ def _uid(study: int, series: int | None = None, number: int | None = None) -> st
 def _images() -> list[Dataset]:
     return [
         ct_image(
-            number, study=study, series=series, PatientID="ID1" if study < 3 else "ID3", PatientName="Doe^J"
+            number,
+            study=study,
+            series=series,
+            PatientID="CANARY1" if study < 3 else "CANARY3",
+            PatientName="Doe^J",
         )
         for study, series, count in _CONTENT
         for number in range(1, count + 1)
@@ -62,12 +66,12 @@ def running(start_node: StartNode, destination_port: int, tmp_path: Path) -> Run
 _LEVELS = {
     "patient": (
         "-P",
-        ["QueryRetrieveLevel=PATIENT", "PatientID=ID1"],
+        ["QueryRetrieveLevel=PATIENT", "PatientID=CANARY1"],
         [(1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1)],
     ),
     "study of a patient": (
         "-P",
-        ["QueryRetrieveLevel=STUDY", "PatientID=ID1", f"StudyInstanceUID={_uid(1)}"],
+        ["QueryRetrieveLevel=STUDY", "PatientID=CANARY1", f"StudyInstanceUID={_uid(1)}"],
         [(1, 1, 1), (1, 1, 2), (1, 2, 1)],
     ),
     "study": (
@@ -249,14 +253,14 @@ def test_all_failed(filed: Running) -> None:
     ("model", "asked"),
     [
         (_STUDY_GET, identifier("STUDY", StudyInstanceUID="")),
-        (_STUDY_GET, identifier("STUDY", PatientID="ID1")),
+        (_STUDY_GET, identifier("STUDY", PatientID="CANARY1")),
         (_STUDY_GET, identifier("STUDY", StudyInstanceUID="*")),
         (_STUDY_GET, identifier("SERIES", StudyInstanceUID=_uid(1))),
         (_STUDY_GET, identifier("IMAGE", StudyInstanceUID=_uid(1), SeriesInstanceUID=_uid(1, 1))),
-        (_STUDY_GET, identifier("PATIENT", PatientID="ID1")),
+        (_STUDY_GET, identifier("PATIENT", PatientID="CANARY1")),
         (_STUDY_GET, identifier("", StudyInstanceUID=_uid(1))),
         (_PATIENT_GET, identifier("PATIENT", PatientID="")),
-        (_PATIENT_GET, identifier("PATIENT", PatientID="ID*")),
+        (_PATIENT_GET, identifier("PATIENT", PatientID="CANARY*")),
         (_PATIENT_GET, identifier("PATIENT", PatientID="*")),
         (_PATIENT_GET, identifier("PATIENT", StudyInstanceUID=_uid(1))),
     ],
@@ -271,8 +275,8 @@ def test_without_the_unique_key_nothing_is_sent(running: Running, model: str, as
 
 def test_patient_id_of_two_persons_is_not_retrieved(running: Running, tmp_path: Path) -> None:
     """A retrieve at PATIENT level would mix them; their studies can be retrieved."""
-    _fill(running, tmp_path / "other", [ct_image(study=9, PatientID="ID1", PatientName="Somebody^Else")])
-    ((status, failed),), received = _get(running, identifier("PATIENT", PatientID="ID1"), _PATIENT_GET)
+    _fill(running, tmp_path / "other", [ct_image(study=9, PatientID="CANARY1", PatientName="Somebody^Else")])
+    ((status, failed),), received = _get(running, identifier("PATIENT", PatientID="CANARY1"), _PATIENT_GET)
     assert (status.Status, bool(failed)) == (0xA900, False)
     assert 0 < len(status.ErrorComment) <= 64
     assert received == {}
@@ -307,7 +311,7 @@ def test_get_without_the_role_sends_nothing(running: Running) -> None:
 
 def test_cancelled_get_stops_and_counts(running: Running) -> None:
     role = wire.item(0x54, bytes((0, len(wire.CT_IMAGE))) + wire.CT_IMAGE.encode() + b"\x00\x01")
-    asked = encoded(identifier("PATIENT", PatientID="ID1"))
+    asked = encoded(identifier("PATIENT", PatientID="CANARY1"))
     request = wire.command(0x0010, has_data_set=True, e0002=_PATIENT_GET.encode(), e0700=0)
     with wire.Wire(running.port) as peer:
         peer.associate(

@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -128,6 +128,15 @@ class Response:
         return self.command.get(0x0902, b"").decode("ascii").strip()
 
 
+def pdvs(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield control byte and fragment of each PDV of a P-DATA-TF PDU (PS3.8 9.3.5)."""
+    at = 0
+    while at < len(body):
+        length, _, control = struct.unpack_from(">IBB", body, at)
+        yield control, body[at + 6 : at + 4 + length]
+        at += 4 + length
+
+
 class Wire:
     """A bare connection to a node; every wait is bounded."""
 
@@ -196,11 +205,7 @@ class Wire:
         """Return the next message."""
         command, data_set = b"", b""
         while True:
-            body, at = self._expect(4), 0
-            while at < len(body):
-                length, _, control = struct.unpack_from(">IBB", body, at)
-                fragment = body[at + 6 : at + 4 + length]
-                at += 4 + length
+            for control, fragment in pdvs(self._expect(4)):
                 if control & 1:
                     command += fragment
                 else:

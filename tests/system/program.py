@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from tests.canary import assert_no_patient
+
 SECONDS = 60.0
 
 # Nothing of the machine's own configuration may matter.
@@ -71,6 +73,7 @@ class Served:
         """Send a signal, wait for the end, and return it."""
         self.process.send_signal(signal_number)
         out, err = self.process.communicate(timeout=SECONDS)
+        assert_no_patient(err)
         return Ran(self.process.returncode, out, err)
 
 

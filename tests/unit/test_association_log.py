@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pacsnode.association_log import AssociationLog, escaped
+from pacsnode.association_log import AssociationLog, escaped, shown_uid
 from pacsnode.observe import (
     AssociationEnded,
     AssociationRejected,
+    ConnectionProbed,
     InstanceStored,
     QueryAnswered,
     RetrieveEnded,
@@ -92,7 +93,7 @@ def test_one_line_for_an_association_that_does_its_work(
     assert record.levelno == logging.INFO
     line = record.getMessage()
     for part in (
-        "a1", '"CT1"', '"PACSNODE"', "10.0.0.7:4711", "released", "1.500 s", "1 echoed", "2 stored", "1 queries",
+        '"CT1"', '"PACSNODE"', "10.0.0.7:4711", "released", "1.500 s", "1 echoed", "2 stored", "1 queries",
         "1 retrieves", "5 sent", "3 accepted", "1 refused", "1000 bytes received", "200 sent",
     ):  # fmt: skip
         assert part in line, part
@@ -107,19 +108,18 @@ def test_an_idle_association_says_so(log: AssociationLog, caplog: pytest.LogCapt
     ("event", "says"),
     [
         (REJECTED, ["refused", "called AE title not recognized"]),
-        (replace(REJECTED, association_id=""), ["association - "]),
         (
-            replace(STORED, status=0xA700, outcome="OutOfResources: no space"),
-            ["1.2.3.4", "0xa700", "no space"],
+            replace(STORED, status=0xA900, outcome="DataSetMismatch: no SOPClassUID"),
+            ["C-STORE 1.2.3.4 failed", '"CT1"', "0xA900", "no SOPClassUID"],
         ),
         (replace(STORED, outcome="kept as a version"), ["1.2.3.4", "other content", "kept as a version"]),
         (replace(STORED, outcome="replaced"), ["1.2.3.4", "other content", "replaced"]),
-        (replace(QUERY, status=0xA900, comment="no level"), ["C-FIND STUDY", "0xa900", "no level"]),
-        (replace(QUERY, status=0xC000, level=""), ["C-FIND -", "0xc000"]),
-        (replace(QUERY, status=0xA700), ["0xa700"]),
-        (replace(RETRIEVE, failed=2), ["STUDY to WS1", "2 failed, 1 warned", "0xb000"]),
-        (replace(RETRIEVE, destination_ae_title="", status=0xA702), ["retrieve STUDY:", "0xa702"]),
-        (replace(RETRIEVE, status=0xA801, level=""), ["0xa801"]),
+        (replace(QUERY, status=0xA900, comment="no level"), ["C-FIND STUDY", "0xA900", "no level"]),
+        (replace(QUERY, status=0xC000, level=""), ["C-FIND -", "0xC000"]),
+        (replace(QUERY, status=0xA700), ["0xA700"]),
+        (replace(RETRIEVE, failed=2), ["C-MOVE to WS1, STUDY", "5 sent, 2 failed, 1 warned", "0xB000"]),
+        (replace(RETRIEVE, destination_ae_title="", status=0xA702), ["C-GET, STUDY:", "0xA702"]),
+        (replace(RETRIEVE, status=0xA801, level=""), ["0xA801"]),
     ],
 )
 def test_what_fails_is_a_warning_when_it_happens(
@@ -130,6 +130,91 @@ def test_what_fails_is_a_warning_when_it_happens(
     assert record.levelno == logging.WARNING
     for part in says:
         assert part in record.getMessage()
+
+
+@pytest.mark.parametrize("error", ["OutOfResources", "TemporaryError", "PermanentError", "ObjectExists"])
+def test_a_store_that_fails_for_a_reason_of_ours_is_an_error(
+    log: AssociationLog, caplog: pytest.LogCaptureFixture, error: str
+) -> None:
+    log(replace(STORED, status=0xA700, outcome=f"{error}: no space"))
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    for part in ("1.2.3.4", "0xA700", "no space"):
+        assert part in record.getMessage()
+
+
+def test_a_probe_is_told_at_debug_only(log: AssociationLog, caplog: pytest.LogCaptureFixture) -> None:
+    log(ConnectionProbed("10.0.0.9:1"))
+    assert caplog.records == []
+    caplog.set_level(logging.DEBUG, "pacsnode.association_log")
+    log(ConnectionProbed("10.0.0.9:1"))
+    assert "10.0.0.9:1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "is_shown"),
+    [
+        ("1.2.840.10008.1.1", True),
+        ("1." * 31 + "1", True),
+        ("1." * 33, False),
+        ("19700101", False),
+        ("DOE^JOHN", False),
+        ("1.2.x", False),
+        ("1.2\n", False),
+        ("\u0661.\u0662", False),
+        ("...", False),
+        ("", False),
+    ],
+)
+def test_what_is_no_uid_is_not_shown(text: str, is_shown: bool) -> None:
+    assert (shown_uid(text) == text) is is_shown
+    assert not text or is_shown or text not in shown_uid(text)
+
+
+def test_the_fields_of_an_event_go_with_its_line(
+    log: AssociationLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log(replace(STORED, status=0xA900, sop_instance_uid="DOE^JOHN"))
+    log(STORED)
+    log(replace(RETRIEVE, calling_ae_title="A\nB"))
+    log(ENDED)
+    stored, retrieved, ended = (record.__dict__["fields"] for record in caplog.records)
+    assert stored == {
+        "event": "instance_stored",
+        "association_id": "a1",
+        "calling_ae_title": "CT1",
+        "sop_class_uid": "1.2.3",
+        "sop_instance_uid": "(not shown, 8 characters)",
+        "transfer_syntax_uid": "1.2.840.10008.1.2",
+        "outcome": "stored",
+        "status": "0xA900",
+        "comment": "",
+        "data_set_bytes": 500,
+        "seconds": 0.1,
+    }
+    assert retrieved["query_retrieve_level"] == "STUDY"
+    assert retrieved["calling_ae_title"] == "A\\nB"
+    assert (ended["peer_address"], ended["bytes_received"]) == ("10.0.0.7:4711", 1000)
+    assert {name: ended[name] for name in ended if name.startswith("count_")} == {
+        "count_not_stored": 1,
+        "count_stored": 1,
+        "count_retrieves": 1,
+        "count_sent": 6,
+    }
+
+
+def test_each_operation_is_a_line_at_debug(log: AssociationLog, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "pacsnode.association_log")
+    log(Verified("a1", "CT1", 0))
+    log(STORED)
+    log(QUERY)
+    log(replace(RETRIEVE, status=0))
+    assert [record.getMessage() for record in caplog.records] == [
+        "C-ECHO, status 0x0000",
+        "C-STORE 1.2.3.4: stored, status 0x0000",
+        "C-FIND STUDY: 3 matches, status 0x0000",
+        "C-MOVE to WS1, STUDY: 5 sent, 0 failed, 1 warned, status 0x0000",
+    ]
 
 
 @pytest.mark.parametrize("status", [0x0000, 0xFE00])

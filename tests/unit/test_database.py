@@ -57,6 +57,19 @@ def test_what_is_written_is_read_here_and_by_the_next_who_opens(numbers: Databas
         assert stored(again) == [7]
 
 
+def test_a_cursor_is_closed_before_another_thread_has_the_connection(numbers: Database) -> None:
+    """Else its end, whenever that comes, resets a statement that another thread runs."""
+    made: list[sqlite3.Cursor] = []
+
+    def function(connection: sqlite3.Connection) -> sqlite3.Cursor:
+        made.append(connection.execute(INSERT, (7,)))
+        return made[0]
+
+    assert numbers.write(function) is None
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        made[0].fetchone()
+
+
 def test_files_are_for_their_owner_only(numbers: Database) -> None:
     insert(numbers, 1)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in numbers.path.parent.iterdir()}

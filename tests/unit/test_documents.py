@@ -1,5 +1,6 @@
 """The documents say what the program does: what they name is there, and no command or key is missing."""
 
+import dataclasses
 import re
 import shlex
 import tomllib
@@ -17,6 +18,7 @@ from pacsnode.config import Config, read
 from pacsnode.config.access import AETitleSection, PeerSection, SeesSection
 from pacsnode.config.quantities import written
 from pacsnode.config.reading import is_list
+from pacsnode.observe import Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -99,7 +101,7 @@ def typed() -> Iterator[list[str]]:
     """Yield the pacsnode command lines of README and manual."""
     for text in (README, *MANUAL.values()):
         for line in text.splitlines():
-            match = re.match(r"(?:    |\$ )?(?:\.venv/bin/)?pacsnode +(.+)", line)
+            match = re.match(r"(?:    |\$ )?(?:\.venv/bin/|/opt/pacsnode/bin/)?pacsnode +(.+)", line)
             if match:
                 yield shlex.split(match[1], comments=True)
 
@@ -135,7 +137,24 @@ def test_the_readme_names_all_topics_of_the_manual() -> None:
         assert f"pacsnode manual {page.removesuffix('.md')}" in README
 
 
+@pytest.mark.parametrize("event", get_args(Event))
+def test_the_manual_names_the_fields_of_each_event(event: type) -> None:
+    log = re.split(r"(?m)^## ", MANUAL["logs.md"])
+    (fields,) = (section for section in log if section.startswith("Fields of a JSON line"))
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", event.__name__).lower()
+    (row,) = re.findall(rf"(?ms)^    {name} +(.+?)(?=^    \w|^$)", fields)
+    for field in dataclasses.fields(event):
+        said = {"level": "query_retrieve_level", "association_id": ""}.get(field.name, field.name)
+        assert not said or said in row.replace(",", " ").split(), f"{name}.{said} is not in the manual"
+
+
 def test_the_unit_file_starts_a_command_that_exists() -> None:
     unit = (ROOT / "systemd" / "pacsnode.service").read_text(encoding="utf-8")
     assert re.search(r"(?m)^ExecStart=\S+/pacsnode serve$", unit)
     assert re.search(r"(?m)^RestartPreventExitStatus=78$", unit)
+
+
+def test_the_recipe_installs_files_that_are_there() -> None:
+    named = set(re.findall(r"systemd/[\w./-]+", MANUAL["systemd.md"]))
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / "systemd").rglob("*") if path.is_file()}
+    assert {name.rstrip(".") for name in named if not name.startswith("systemd/system/")} == there

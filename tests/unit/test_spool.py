@@ -157,6 +157,27 @@ def test_a_failed_write_never_publishes_and_makes_the_spool_suspect(
     spool.begin().close()  # not suspect any more: no probe
 
 
+def test_a_disk_that_begins_to_fail_is_told_of_once(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str]] = []
+    spool = Spool(
+        tmp_path, min_free_bytes=0, now_ms=clock, failed=lambda place, reason: told.append((place, reason))
+    )
+    for _ in range(2):
+        incoming = [spool.begin() for _ in range(3)]
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", failing(errno.EIO))
+            for one in incoming:
+                with pytest.raises(OutOfResources):
+                    filled_and_published(one)
+                one.close()
+        spooled(spool, b"the disk is well again")
+    spool.close()
+    assert [place for place, _ in told] == [str(tmp_path / "ready")] * 2
+    assert all(os.strerror(errno.EIO) in reason for _, reason in told)
+
+
 def test_a_probe_that_writes_nothing_leaves_the_spool_suspect(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,3 +252,21 @@ def test_a_damaged_entry_is_kept_aside(spool: Spool, tmp_path: Path) -> None:
     assert place.parent == tmp_path / "damaged"
     assert place.parent.stat().st_mode & 0o777 == 0o700
     assert spool.entries() == []
+
+
+def test_how_much_is_in_it_and_how_much_more_may_come(tmp_path: Path, clock: Clock) -> None:
+    spool = Spool(tmp_path, min_free_bytes=1000, now_ms=clock)
+    empty = spool.use()
+    assert (empty.waiting, empty.bytes, empty.oldest_age_seconds, empty.damaged) == (0, 0, None, 0)
+    assert empty.min_free_bytes == 1000
+    assert empty.free_bytes > 0
+    first, _ = spooled(spool, b"x" * 10), spooled(spool, b"x" * 5)
+    clock.now_ms += 2500
+    use = spool.use()
+    assert (use.waiting, use.bytes, use.oldest_age_seconds) == (2, 15, 2.5)
+    spool.set_aside(first)
+    use = spool.use()
+    assert (use.waiting, use.bytes, use.damaged) == (1, 5, 1)
+    clock.now_ms -= 10_000
+    assert spool.use().oldest_age_seconds == 0.0, "the clock was set back"
+    spool.close()

@@ -24,14 +24,10 @@ from pacsnode.dimse.association.endings import (
     PeerAborted,
     ProtocolViolation,
 )
+from pacsnode.dimse.association.framing import Framing, Parts
 from pacsnode.dimse.association.pdu import (
     A_RELEASE_RP,
     A_RELEASE_RQ,
-    IS_COMMAND,
-    IS_LAST,
-    P_DATA_HEADER,
-    PDV_OVERHEAD,
-    PDUType,
     abort_of,
 )
 from pacsnode.dimse.association.reader import PDV, Reader
@@ -44,7 +40,6 @@ _BYTES_PER_SECOND = 10_000
 _BETWEEN_FRAGMENTS_SECONDS = 60.0
 _ABORT_SECONDS = 1.0
 _MAX_COMMAND_BYTES = 16 << 10
-_UNLIMITED_FRAGMENT_BYTES = 1 << 20
 _MAX_CANCELS = 64
 
 
@@ -96,9 +91,7 @@ class Conversation:
         self.contexts = contexts
         self._reader = reader
         self._timeouts = timeouts
-        fragment = peer_max_pdu_bytes - PDV_OVERHEAD if peer_max_pdu_bytes else _UNLIMITED_FRAGMENT_BYTES
-        # A fragment has even length; a peer whose maximum leaves none still gets its two bytes.
-        self.fragment_bytes = max(2, min(fragment, _UNLIMITED_FRAGMENT_BYTES) // 2 * 2)
+        self.framing = Framing(peer_max_pdu_bytes)
         self._parked: Message | None = None
         self._cancelled: set[int] = set()
         self._unread: Message | None = None  # the message whose data set was not read yet
@@ -275,46 +268,20 @@ class Conversation:
 
     def respond(self, context: Context, command: bytes, data_set: bytes | None = None) -> None:
         """Send one message; a command set and data set that fit go out in one write."""
-        self._send(self.framed(context.context_id, command, data_set))
+        self._send(self.framing.message(context.context_id, command, data_set))
 
     def respond_all(self, context: Context, messages: list[tuple[bytes, bytes | None]]) -> None:
         """Send several messages in one write."""
-        parts: list[bytes | memoryview] = []
+        parts: Parts = []
         for command, data_set in messages:
-            parts += self.framed(context.context_id, command, data_set)
+            parts += self.framing.message(context.context_id, command, data_set)
         self._send([b"".join(parts)])
 
-    def framed(
-        self, context_id: int, command: bytes, data_set: bytes | None = None
-    ) -> list[bytes | memoryview]:
-        """Return the P-DATA-TF PDUs of a message, one PDV each, none longer than the peer takes."""
-        parts: list[bytes | memoryview] = []
-        for data, kind in ((command, IS_COMMAND), (data_set, 0)):
-            if data is not None:
-                parts += self.fragments(context_id, memoryview(data), kind=kind, is_last=True)
-        return parts
-
-    def fragments(
-        self, context_id: int, data: memoryview, *, kind: int, is_last: bool
-    ) -> list[bytes | memoryview]:
-        """Return P-DATA-TF PDUs for a part of a command set or data set, `is_last` if it ends with it."""
-        parts: list[bytes | memoryview] = []
-        size = self.fragment_bytes
-        for at in range(0, max(len(data), 1), size):
-            fragment = data[at : at + size]
-            control = kind | (IS_LAST if is_last and at + size >= len(data) else 0)
-            length = len(fragment)
-            parts += [
-                P_DATA_HEADER.pack(PDUType.P_DATA_TF, length + PDV_OVERHEAD, length + 2, context_id, control),
-                fragment,
-            ]
-        return parts
-
-    def send_parts(self, parts: list[bytes | memoryview]) -> None:
-        """Send framed parts (see `fragments`) in one gathered write."""
+    def send_parts(self, parts: Parts) -> None:
+        """Send framed parts (see `framing`) in one gathered write."""
         self._send(parts)
 
-    def _send(self, parts: list[bytes | memoryview]) -> None:
+    def _send(self, parts: Parts) -> None:
         size = sum(map(len, parts))
         self.transport.send(parts, time.monotonic() + _WRITE_SECONDS + size / _BYTES_PER_SECOND)
 

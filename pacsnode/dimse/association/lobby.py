@@ -88,8 +88,9 @@ class _Guest:
 class Lobby:
     """Accepts on a listening socket and hands over each connection with its request. `start` once, `stop` once.
 
-    `enter(connection, address, request)` and `leave(address, reason)` are called by the lobby's thread and must not
-    block: the one owns the connection from then on, the other hears why a connection never became an association.
+    `enter(connection, address, request)`, `leave(address, reason)` and `probed(address)` are called by the lobby's
+    thread and must not block: the first owns the connection from then on, the second hears why a connection never
+    became an association, the third of one that its peer closed before it had sent a byte.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Lobby:
         *,
         enter: Callable[[socket.socket, Address, bytes], None],
         leave: Callable[[Address, str], None],
+        probed: Callable[[Address], None],
         capacity: int,
         seconds: float,
     ) -> None:
@@ -106,6 +108,7 @@ class Lobby:
         self._listening = listening
         self._enter = enter
         self._leave = leave
+        self._probed = probed
         self._capacity = capacity
         self._seconds = seconds
         self._guests: dict[int, _Guest] = {}  # by descriptor, in the order of arrival and so of deadlines
@@ -176,7 +179,12 @@ class Lobby:
         try:
             is_whole = guest.read()
         except AssociationOver as over:
-            self._close(guest, str(over), over)
+            if guest.buffer:
+                self._close(guest, str(over), over)
+            else:
+                self._forget(guest)
+                self._probed(guest.address)
+                guest.connection.close()
             return
         if is_whole:
             self._forget(guest)

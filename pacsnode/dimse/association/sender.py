@@ -48,8 +48,8 @@ class Sender:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        fragments = max(1, _CHUNK_BYTES // conversation.fragment_bytes)
-        self._buffer = memoryview(bytearray(fragments * conversation.fragment_bytes))
+        size = conversation.framing.fragment_bytes
+        self._buffer = memoryview(bytearray(max(1, _CHUNK_BYTES // size) * size))
 
     def store(
         self,
@@ -84,13 +84,19 @@ class Sender:
 
     def _send(self, context: Context, command: bytes, outgoing: Outgoing) -> None:
         conversation, readable, offset = self._conversation, outgoing.readable, outgoing.offset
-        parts = conversation.framed(context.context_id, command)
+        framing, context_id = conversation.framing, context.context_id
+        rest = readable.length - offset
+        if framing.fits(command, rest):
+            self._read(outgoing, rest, offset)
+            conversation.send_parts(framing.message(context_id, command, self._buffer[:rest]))
+            return
+        parts = framing.message(context_id, command)
         while True:
             size = min(len(self._buffer), readable.length - offset)
             self._read(outgoing, size, offset)
             offset += size
             is_last = offset >= readable.length
-            parts += conversation.fragments(context.context_id, self._buffer[:size], kind=0, is_last=is_last)
+            parts += framing.fragments(context_id, self._buffer[:size], kind=0, is_last=is_last)
             conversation.send_parts(parts)
             if is_last:
                 return

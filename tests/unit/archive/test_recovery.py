@@ -16,6 +16,7 @@ from pacsnode.dicom.uid import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 from pacsnode.errors import DamagedObject, OutOfResources, TemporaryError
 from pacsnode.index.base import DuplicatePolicy
 from pacsnode.spool import Entry
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.memory import BytesReadable
 from tests.factories import Parts, Sample, spooled
 
@@ -31,7 +32,7 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
 def recovered(
     parts: Parts, policy: DuplicatePolicy = DuplicatePolicy.KEEP_BOTH
 ) -> tuple[Recovered, list[str]]:
-    return recover(parts.index, parts.spool, parts.with_policy(policy))
+    return recover(parts.index, parts.spool, parts.with_policy(policy), parts.custody)
 
 
 def test_an_empty_spool_needs_nothing(parts: Parts) -> None:
@@ -197,6 +198,7 @@ def test_nothing_stays_open(parts: Parts) -> None:
     recovered(parts)  # the index opens what it reads with
     spooled(parts.spool, Sample(2).file)
     spooled(parts.spool, b"torn")
+    parts.custody.note(CustodyKind.DISK_FAILED, "so that the state's WAL is open")
     descriptors = len(os.listdir("/proc/self/fd"))
     recovered(parts)
     recovered(parts)
@@ -209,7 +211,7 @@ def test_the_header_of_a_file_is_that_of_its_arrival(parts: Parts, value_bytes: 
     meta = parse_meta(sample.file[:4096])
     header = header_of(BytesReadable(sample.file), meta)
     assert (header.sop_instance_uid, header.study_instance_uid) == (sample.uid, sample.study)
-    assert header.values["PatientID"] == "P7"
+    assert header.values["PatientID"] == "CANARY-7"
 
 
 def test_a_header_without_an_end_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,9 +255,33 @@ def test_other_content_goes_by_the_title_that_was_called(
         spool=parts.spool,
         objects=parts.objects,
         policy=DuplicatePolicy.REFUSE,
+        custody=parts.custody,
         max_data_set_bytes=1 << 20,
         stored=lambda: None,
         duplicates_of={"KEEPS": DuplicatePolicy.KEEP_BOTH},
     )
-    found, _ = recover(parts.index, parts.spool, store)
+    found, _ = recover(parts.index, parts.spool, store, parts.custody)
     assert found == indexed
+
+
+def test_what_is_set_aside_is_recorded(parts: Parts) -> None:
+    entry = misnamed(parts, b"torn")
+    assert recovered(parts)[0] == Recovered(set_aside=1)
+    (event,) = parts.noted()
+    assert (event.kind, event.name) == (CustodyKind.SET_ASIDE, entry.name)
+
+
+def test_what_cannot_be_recorded_is_not_set_aside(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OutOfResources("disk is full")
+
+    entry = misnamed(parts, b"torn")
+    whole = spooled(parts.spool, SAMPLE.file)
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.state, "record", full)
+        counts, (reason,) = recovered(parts)
+    assert counts == Recovered(indexed=1, left=1)
+    assert reason.endswith("left where it is")
+    assert entry in parts.spool.entries()
+    assert recovered(parts)[0] == Recovered(waiting=1, set_aside=1)
+    assert parts.spool.entries() == [whole]

@@ -50,7 +50,7 @@ def test_the_counts_add_up(outcomes: list[str], left: int) -> None:
     assert counts.completed + counts.failed + counts.warned + counts.remaining == counts.total
     failed = [number for number, outcome in enumerate(outcomes) if outcome == "fail"]
     assert counts.failed_uids == [f"1.{number}" for number in failed]
-    assert counts.first_failure == (f"reason {failed[0]}" if failed else "")
+    assert counts.first_failure == (f"instance 1.{failed[0]}: reason {failed[0]}" if failed else "")
 
 
 def test_damaged_instances_are_not_opened(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import google_crc32c
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,7 @@ from pacsnode.errors import (
     UnreadableDataSet,
 )
 from pacsnode.index.base import Added, Adding, Arrival, DuplicatePolicy, Located
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.memory import BytesReadable
 from tests.factories import JPEG_LOSSLESS, MR, Parts, Sample, element, padded
 
@@ -209,6 +211,10 @@ def test_a_harmed_copy_is_replaced_as_served(
         assert parts.put(sample) is Outcome.REPLACED
         assert served(parts) == sample.file
         assert parts.put(sample) is Outcome.ALREADY_STORED
+        found, now_served = parts.noted()
+        assert found.kind is (CustodyKind.LOST if harm == "lost" else CustodyKind.DAMAGED)
+        assert found.name == name
+        assert now_served.kind is CustodyKind.VERSION_SERVED
 
 
 def test_a_storage_that_is_away_refuses_for_now_and_keeps_nothing(
@@ -252,6 +258,7 @@ def racing(
         spool=parts.spool,
         objects=parts.objects,
         policy=policy,
+        custody=parts.custody,
         max_data_set_bytes=1 << 20,
         stored=lambda: None,
     )
@@ -453,6 +460,7 @@ def test_what_is_abandoned_leaves_nothing(parts: Parts) -> None:
 
 def test_nothing_stays_open(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     parts.put(SAMPLE)
+    parts.custody.note(CustodyKind.DISK_FAILED, "so that the state's WAL is open")
     descriptors = len(os.listdir("/proc/self/fd"))
     parts.put(SAMPLE)
     parts.put(OTHER)
@@ -471,3 +479,67 @@ def test_each_answer_of_the_index_has_an_outcome() -> None:
                 module._outcome(Added(adding), "1.2")
         else:
             assert isinstance(module._outcome(Added(adding), "1.2"), Outcome)
+
+
+# Custody
+
+
+def test_a_normal_arrival_writes_nothing_to_the_state(parts: Parts) -> None:
+    before = parts.state.revision()
+    parts.put(SAMPLE)
+    parts.put(SAMPLE)
+    parts.put(Sample(2))
+    with pytest.raises(DataSetMismatch):
+        parts.store.begin(SAMPLE.request).finish()
+    assert parts.state.revision() == before
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind"),
+    [
+        (DuplicatePolicy.KEEP_BOTH, CustodyKind.VERSION_KEPT),
+        (DuplicatePolicy.REPLACE, CustodyKind.VERSION_SERVED),
+    ],
+)
+def test_other_content_is_recorded_with_both_checksums(
+    parts: Parts, policy: DuplicatePolicy, kind: CustodyKind
+) -> None:
+    store = parts.with_policy(policy)
+    parts.put(SAMPLE, store=store)
+    parts.put(OTHER, store=store)
+    (event,) = parts.noted()
+    new, old = (google_crc32c.value(sample.data_set) for sample in (OTHER, SAMPLE))
+    assert event.kind is kind
+    assert f"{new:08x}" in event.detail
+    assert f"version 0 {old:08x} of {len(SAMPLE.data_set)} bytes" in event.detail
+    assert event.name == f"{SAMPLE.study}/{SAMPLE.series}/{SAMPLE.uid}~1.dcm"
+    assert (event.sop_instance_uid, event.process) == (SAMPLE.uid, "test")
+
+
+def test_what_is_refused_is_nobodys_custody(parts: Parts) -> None:
+    store = parts.with_policy(DuplicatePolicy.REFUSE)
+    parts.put(SAMPLE, store=store)
+    with pytest.raises(DifferentContent):
+        parts.put(OTHER, store=store)
+    assert parts.noted() == []
+
+
+def test_an_event_that_cannot_be_recorded_does_not_fail_what_is_kept(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OutOfResources("disk is full")
+
+    parts.put(SAMPLE)
+    monkeypatch.setattr(parts.state, "record", full)
+    assert parts.put(OTHER) is Outcome.KEPT_AS_VERSION
+    assert len(parts.everything()) == len(parts.spool.entries()) == 2
+    assert "not recorded: disk is full" in caplog.text
+
+
+def test_the_association_that_an_event_comes_from(parts: Parts) -> None:
+    parts.put(SAMPLE)
+    receiving = parts.store.begin(replace(OTHER.request, association_id="0a1b2c3d"))
+    receiving.write(OTHER.data_set)
+    receiving.finish()
+    assert [event.association_id for event in parts.noted()] == ["0a1b2c3d"]

@@ -1,3 +1,4 @@
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -5,12 +6,15 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
-from pacsnode.archive.verification import Finding, Verified, verify
+from pacsnode.archive.custody import Custody
+from pacsnode.archive.verification import Finding, Verified, note, verify
 from pacsnode.errors import OutOfResources
 from pacsnode.index.base import Located
 from pacsnode.spool import Entry, Spool
+from pacsnode.state.base import CustodyKind
+from pacsnode.state.sqlite import SqliteState
 from pacsnode.storage.memory import BytesReadable, MemoryStorage
-from pacsnode.storage.names import object_name
+from pacsnode.storage.names import object_name, state_copy_name
 
 META, DATA_SET = b"preamble and meta", b"the data set" * 1000
 CONTENT = META + DATA_SET
@@ -148,4 +152,28 @@ def test_what_is_filed_meanwhile_is_read_from_the_storage(kept: Kept) -> None:
     kept.store("1.2.3.3")
     for entry in kept.spool.entries():
         kept.spool.remove(entry)
+    assert kept.problems() == []
+
+
+def test_what_was_acknowledged_and_is_not_in_order_is_recorded(tmp_path: Path) -> None:
+    with contextlib.closing(SqliteState(tmp_path / "state.db")) as state:
+        custody = Custody(state, process="storage verify", now_ms=lambda: 1)
+        for finding in Finding:
+            note(custody, Verified(finding, f"{finding.value}.dcm", 0, "detail", "1.2.3.1"))
+        events = [recorded.event for recorded in state.events(limit=10)]
+    assert [(event.kind, event.name) for event in events] == [
+        (CustodyKind.LOST, "missing.dcm"),
+        (CustodyKind.DAMAGED, "damaged.dcm"),
+        (CustodyKind.UNREADABLE, "unreadable.dcm"),
+    ]
+    assert {event.sop_instance_uid for event in events} == {"1.2.3.1"}
+
+
+def test_findings_name_the_instance(kept: Kept) -> None:
+    kept.storage.delete("1.2/1.2.3/1.2.3.1.dcm")
+    assert [problem.sop_instance_uid for problem in kept.problems()] == ["1.2.3.1"]
+
+
+def test_copies_of_the_state_are_no_stray_objects(kept: Kept) -> None:
+    kept.storage.put(state_copy_name("20231114T221320Z-1-1-00000000.db"), BytesReadable(b"x"))
     assert kept.problems() == []

@@ -19,7 +19,8 @@ from pacsnode.errors import PacsNodeError
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     configs: list[Config] = []
 
-    def serve(config: Config, *, ready: Callable[[str, int], None]) -> None:
+    def serve(config: Config, *, read: Callable[[], Config], ready: Callable[[str, int], None]) -> None:
+        assert read() == config
         configs.append(config)
         ready(config.dicom.ae_title, 4242)
 
@@ -27,7 +28,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     module.serve = serve  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pacsnode.processes.serve", module)
     monkeypatch.setattr(pacsnode.processes, "serve", module, raising=False)
-    monkeypatch.setattr("pacsnode.cli.logs.configure", lambda *_: None)
+    monkeypatch.setattr("pacsnode.processes.logs.configure", lambda *_, **__: None)
     return configs
 
 
@@ -93,7 +94,7 @@ def test_a_wrong_option_is_named_in_the_mistake(run, served: list[Config]) -> No
 def test_an_address_that_cannot_be_had(
     run, served: list[Config], monkeypatch: pytest.MonkeyPatch, number: int, code: int
 ) -> None:
-    def serve(config: Config, *, ready: Callable[[str, int], None]) -> None:
+    def serve(config: Config, *, read: Callable[[], Config], ready: Callable[[str, int], None]) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(sys.modules["pacsnode.processes.serve"], "serve", serve)

@@ -33,7 +33,13 @@ from pacsnode.dimse.association.pdu import A_RELEASE_RQ, PDUType, a_abort
 from pacsnode.dimse.rules import Timeouts
 from pacsnode.dimse.server import DimseServer, Rules, SCPs
 from pacsnode.dimse.verification_scp import VerificationSCP
-from pacsnode.observe import AssociationEnded, AssociationRejected, Event
+from pacsnode.observe import (
+    AssociationAccepted,
+    AssociationEnded,
+    AssociationRejected,
+    ConnectionProbed,
+    Event,
+)
 from tests.dimse_peers import (
     STUDY_ROOT_FIND,
     STUDY_ROOT_GET,
@@ -302,6 +308,21 @@ def test_a_caller_who_may_nothing_is_rejected_and_the_rule_is_told_to_us_alone()
             assert results == [0, 1, 1, 1, 1], "refused context by context"
 
 
+def test_the_acceptance_is_heard_of_once_before_the_end(serving: Serving) -> None:
+    with serving.associated() as connection:
+        (accepted,) = serving.events.wait_for(AssociationAccepted)
+        release(connection)
+    (ended,) = serving.events.wait_for(AssociationEnded)
+    assert isinstance(accepted, AssociationAccepted)
+    assert isinstance(ended, AssociationEnded)
+    assert (accepted.association_id, accepted.calling_ae_title, accepted.peer_address) == (
+        ended.association_id,
+        "CT1",
+        ended.peer_address,
+    )
+    assert serving.events.events == [accepted, ended]
+
+
 # Places
 
 
@@ -332,7 +353,7 @@ def test_a_connection_that_closes_at_once_frees_its_place_at_once(
             with serving.connection() as connection:
                 connection.sendall(sent)
                 (reset if end == "reset" else socket.socket.close)(connection)
-        serving.events.wait_for((AssociationRejected, AssociationEnded), number)
+        serving.events.wait_for((AssociationRejected, AssociationEnded, ConnectionProbed), number)
         serving.wait_until_idle()
     with serving.associated() as connection:
         release(connection)

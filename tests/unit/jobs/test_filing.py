@@ -12,6 +12,7 @@ from pacsnode.errors import ObjectNotFound, OutOfResources, PermanentError, Temp
 from pacsnode.index.base import DuplicatePolicy
 from pacsnode.jobs import filing as module
 from pacsnode.jobs.filing import Filing
+from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable, Storage
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.memory import BytesReadable, MemoryStorage
@@ -52,7 +53,12 @@ def filing(
     parts: Parts, clock: Callable[[], float] | None = None, stop: Callable[[], bool] = lambda: False
 ) -> Filing:
     return Filing(
-        index=parts.index, spool=parts.spool, storage=parts.storage, stop=stop, now=clock or Monotonic()
+        index=parts.index,
+        spool=parts.spool,
+        storage=parts.storage,
+        custody=parts.custody,
+        stop=stop,
+        now=clock or Monotonic(),
     )
 
 
@@ -194,7 +200,7 @@ def test_a_crash_at_any_step_leaves_one_object_and_no_entry(
         with pytest.raises(Died):
             filing(parts).step()
     assert objects(parts) or parts.spool.entries(), "at every point there is a copy"
-    recover(parts.index, parts.spool, parts.with_policy(policy))
+    recover(parts.index, parts.spool, parts.with_policy(policy), parts.custody)
     filing(parts).step()
     assert objects(parts) == {name(SAMPLE): SAMPLE.file}
     assert parts.spool.entries() == parts.index.waiting(limit=10) == []
@@ -227,6 +233,12 @@ def test_another_object_is_left_alone_and_reported_once(
     assert [place.token for place in parts.index.waiting(limit=10)] == [entry.token]
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
+    (event,) = parts.noted()
+    assert (event.kind, event.name, event.sop_instance_uid) == (
+        CustodyKind.NOT_FILED,
+        name(SAMPLE),
+        SAMPLE.uid,
+    )
     assert SAMPLE.uid in record.getMessage()
 
 
@@ -326,12 +338,15 @@ def test_an_entry_that_is_gone_is_reported_once(parts: Parts, caplog: pytest.Log
     for _ in range(2):
         job.step()
     assert len(caplog.records) == 1
+    assert [event.kind for event in parts.noted()] == [CustodyKind.LOST]
 
 
 def test_a_damaged_index_is_not_swallowed(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts.index, "waiting", raising(PermanentError("damaged")))
+    job = filing(parts)
     with pytest.raises(PermanentError):
-        filing(parts).step()
+        job.step()
+    assert job.report() == {"failures": 1, "trouble": "damaged", "kept": 0}
 
 
 def test_an_object_that_goes_while_it_is_compared_waits(
@@ -357,3 +372,22 @@ def test_served_bytes_are_the_same_before_while_and_after(parts: Parts) -> None:
         assert readable.length == len(SAMPLE.file)
         readable.close()
     assert name_of(before) == name(SAMPLE)
+
+
+def test_it_tells_how_it_goes(parts: Parts, monkeypatch: pytest.MonkeyPatch, clock: Monotonic) -> None:
+    healthy = {"failures": 0, "trouble": None, "kept": 0}
+    parts.put(SAMPLE)
+    parts.storage.put(name(SAMPLE), BytesReadable(b"something else"))
+    job = filing(parts, clock)
+    assert job.report() == healthy
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.storage, "put", raising(OutOfResources("bucket away")))
+        for failures in (1, 2):
+            clock.seconds += job.step()
+            assert job.report() == {"failures": failures, "trouble": "bucket away", "kept": 0}
+    clock.seconds += job.step()
+    assert job.report() == {**healthy, "kept": 1}, "another object has its name"
+    parts.storage.delete(name(SAMPLE))
+    clock.seconds += job.step()
+    assert objects(parts) == {name(SAMPLE): SAMPLE.file}
+    assert job.report() == healthy

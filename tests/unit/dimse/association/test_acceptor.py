@@ -77,7 +77,7 @@ def test_an_accept_is_sent_and_the_conversation_begins(pair: tuple[socket.socket
     assert (parties.calling_ae_title, parties.called_ae_title) == ("CT1", "PACSNODE")
     assert (parties.association_id, parties.peer_address) == ("a1", "127.0.0.1:1")
     assert conversation.contexts[1].requestor == SCU
-    assert conversation.fragment_bytes == 16384 - 6
+    assert conversation.framing.fragment_bytes == 16384 - 6
     message = conversation.receive()
     assert message is not None
     assert message.command.message_id == 5, "what came with the request is not lost"

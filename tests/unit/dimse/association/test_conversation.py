@@ -513,50 +513,6 @@ def test_the_context_to_send_in(
 # What goes out
 
 
-@given(
-    command=st.binary(min_size=1, max_size=300).map(lambda value: value + bytes(len(value) % 2)),
-    data_set=st.one_of(st.none(), st.binary(max_size=3000)),
-    peer_max_pdu_bytes=st.one_of(st.just(0), st.integers(1, 200), st.integers(200, 1 << 17)),
-)
-def test_no_pdu_is_longer_than_the_peer_takes(
-    command: bytes, data_set: bytes | None, peer_max_pdu_bytes: int
-) -> None:
-    conversation, _ = on_script(peer_max_pdu_bytes=peer_max_pdu_bytes)
-    stream = b"".join(conversation.framed(1, command, data_set))
-    at, kinds = 0, {IS_COMMAND: b"", 0: b""}
-    ended: list[int] = []
-    while at < len(stream):
-        pdu_type, length, item_length, context_id, control = struct.unpack_from(">BxIIBB", stream, at)
-        fragment = stream[at + 12 : at + 6 + length]
-        assert (pdu_type, item_length, context_id) == (4, length - 4, 1)
-        # Below 8 there is no room for a fragment of even length: two bytes are sent all the same.
-        assert length <= max(peer_max_pdu_bytes, 8) if peer_max_pdu_bytes else length <= (1 << 20) + 6
-        kind = control & IS_COMMAND
-        assert kind not in ended, "nothing follows a last fragment"
-        kinds[kind] += fragment
-        if control & IS_LAST:
-            ended.append(kind)
-        else:
-            assert len(fragment) % 2 == 0
-            assert len(fragment) == conversation.fragment_bytes, "none is shorter than it could be"
-        at += 6 + length
-    assert kinds == {IS_COMMAND: command, 0: data_set or b""}
-    assert ended == [IS_COMMAND] if data_set is None else ended == [IS_COMMAND, 0]
-
-
-@given(
-    st.lists(st.binary(max_size=40).map(lambda value: value + bytes(len(value) % 2)), min_size=1, max_size=5),
-    st.integers(7, 60),
-)
-def test_parts_of_a_data_set_join_without_a_seam(chunks: list[bytes], peer_max_pdu_bytes: int) -> None:
-    conversation, _ = on_script(peer_max_pdu_bytes=peer_max_pdu_bytes)
-    parts: list[bytes | memoryview] = conversation.framed(1, request_command(1, CT, has_data_set=True))
-    for number, chunk in enumerate(chunks, 1):
-        parts += conversation.fragments(1, memoryview(chunk), kind=0, is_last=number == len(chunks))
-    (found,) = parsed(b"".join(parts))
-    assert found.data_set == b"".join(chunks)
-
-
 def test_several_messages_go_out_in_one_write() -> None:
     conversation, script = on_script()
     commands = [request_command(CommandField.C_FIND, CT, number, has_data_set=True) for number in range(3)]

@@ -36,9 +36,15 @@ class Hall:
         self.port = self.listening.getsockname()[1]
         self.entered: list[tuple[socket.socket, Address, bytes]] = []
         self.left: list[tuple[Address, str]] = []
+        self.probes: list[Address] = []
         self._changed = threading.Condition()
         self.lobby = Lobby(
-            self.listening, enter=self._enter, leave=self._leave, capacity=capacity, seconds=seconds
+            self.listening,
+            enter=self._enter,
+            leave=self._leave,
+            probed=self._probed,
+            capacity=capacity,
+            seconds=seconds,
         )
         self.lobby.start()
 
@@ -52,14 +58,28 @@ class Hall:
             self.left.append(who)  # type: ignore[arg-type]
             self._changed.notify_all()
 
-    def wait(self, *, entered: int = 0, left: int = 0) -> None:
+    def _probed(self, address: Address) -> None:
+        with self._changed:
+            self.probes.append(address)
+            self._changed.notify_all()
+
+    def wait(self, *, entered: int = 0, left: int = 0, probes: int = 0) -> None:
         with self._changed:
             assert self._changed.wait_for(
-                lambda: len(self.entered) >= entered and len(self.left) >= left, 20
+                lambda: (
+                    len(self.entered) >= entered and len(self.left) >= left and len(self.probes) >= probes
+                ),
+                20,
             ), (
                 self.entered,
                 self.left,
+                self.probes,
             )
+
+    def wait_until_gone(self) -> None:
+        """A reset may reach the lobby before the bytes that were sent, which makes a probe of it."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.left) + len(self.probes) >= 1, 20)
 
     def connect(self) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port))
@@ -139,14 +159,26 @@ def test_a_request_that_does_not_come_whole_is_closed_in_time(arrived: int) -> N
 
 
 @pytest.mark.parametrize("is_reset", [False, True])
-@pytest.mark.parametrize("arrived", [0, 3, 50])
+@pytest.mark.parametrize("arrived", [3, 50])
 def test_a_connection_that_goes_frees_its_place(hall: Hall, arrived: int, is_reset: bool) -> None:
     connection = hall.connect()
     connection.sendall(PDU[:arrived])
     if is_reset:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
-    hall.wait(left=1)
+    hall.wait_until_gone()
+    assert hall.lobby._guests == {}
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_a_connection_that_goes_without_a_byte_is_a_probe(hall: Hall, is_reset: bool) -> None:
+    connection = hall.connect()
+    address = "{}:{}".format(*connection.getsockname())
+    if is_reset:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+    hall.wait(probes=1)
+    assert (list(map(str, hall.probes)), hall.left) == ([address], [])
     assert hall.lobby._guests == {}
 
 

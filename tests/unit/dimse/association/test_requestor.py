@@ -59,7 +59,7 @@ def test_an_association_is_made_used_and_released() -> None:
     ]
     assert request.roles == {}
     assert peer.results == [None]
-    assert conversation.fragment_bytes == 5000 - 6
+    assert conversation.framing.fragment_bytes == 5000 - 6
     assert conversation.parties.peer_address == f"127.0.0.1:{peer.port}"
     assert {
         c.context_id: (c.abstract_syntax, c.transfer_syntax, c.requestor)

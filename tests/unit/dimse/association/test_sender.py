@@ -61,9 +61,9 @@ def test_the_data_set_arrives_as_it_lies(
     assert message.data_set == data
     if peer_max_pdu_bytes:
         assert max(message.pdu_lengths) <= peer_max_pdu_bytes
-        fragments = max(1, -(-len(data) // conversation.fragment_bytes))
-        of_data = [length - 6 for length in message.pdu_lengths[-fragments:]]
-        assert set(of_data[:-1]) <= {conversation.fragment_bytes}, "every PDU is as long as the peer takes"
+        longest = conversation.framing.fragment_bytes
+        of_data = [length - 6 for length in message.pdu_lengths[-max(1, -(-len(data) // longest)) :]]
+        assert set(of_data[:-1]) <= {longest}, "every PDU is as long as the peer takes"
 
 
 def test_the_command_set_of_a_store() -> None:

@@ -163,7 +163,9 @@ def test_state_2_in_the_lobby(pdu_type: PDUType) -> None:
 
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    lobby = Lobby(listening, enter=enter, leave=lambda *_: None, capacity=10, seconds=20.0)
+    lobby = Lobby(
+        listening, enter=enter, leave=lambda *_: None, probed=lambda _: None, capacity=10, seconds=20.0
+    )
     lobby.start()
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=20.0) as peer:

@@ -1,0 +1,1 @@
+"""What the node must not forget: state.db, its copies, and the refusal to guess when it is damaged."""
