@@ -23,7 +23,7 @@ import pydicom.config
 from pacsnode import __version__
 from pacsnode.archive.custody import Custody
 from pacsnode.archive.find import Find
-from pacsnode.archive.objects import Objects, chunks_of
+from pacsnode.archive.objects import Objects
 from pacsnode.archive.recovery import recover
 from pacsnode.archive.retrieve import Retrieve
 from pacsnode.archive.store import Store
@@ -49,6 +49,7 @@ from pacsnode.state.folder import Opened, StateFolder
 from pacsnode.storage.base import Storage
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.memory import MemoryStorage
+from pacsnode.storage.reading import chunks_of
 
 log = logging.getLogger(__name__)
 
@@ -257,6 +258,7 @@ class Node:
         self._server = self._make_server(store)
         self._server.start(self._listening)
         self.state.begin_run(__version__)
+        self.snapshot_number = self.state.snapshot_number or 1
         for job in (*self._more_jobs, self._jobs):
             job.start()
 
@@ -273,15 +275,17 @@ class Node:
             "index": lambda: asdict(self.index.statistics()),
             "filing": filing.report,
             "storage": storage,
+            "state": self.state.report,
         }
 
     def survey(self) -> dict[str, object]:
         """Return what was found last of spool, index, filing and storage."""
         return self._survey.report()
 
-    def adopt(self, config: Config, number: int) -> None:
-        """Accept associations by another configuration, the snapshot of that number, from now on."""
-        self._server.adopt(rules_of(config, number))
+    def adopt(self, config: Config) -> None:
+        """Accept associations by another configuration from now on: the next snapshot."""
+        self.snapshot_number = self.state.add_snapshot(config, "SIGHUP") or self.snapshot_number + 1
+        self._server.adopt(rules_of(config, self.snapshot_number))
 
     def _recover(self, store: Store) -> None:
         recovered, reasons = recover(self.index, self.spool, store, self.state.custody)

@@ -10,10 +10,7 @@ entries are synced before anything is built on them.
 
 from dataclasses import dataclass
 
-import google_crc32c
-
 from pacsnode.archive.custody import Custody
-from pacsnode.archive.objects import chunks_of, crc32c_of
 from pacsnode.archive.store import DataSetFacts, Outcome, Store, StoreRequest
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import Meta, parse_meta
@@ -22,6 +19,7 @@ from pacsnode.index.base import Index
 from pacsnode.spool import Entry, Spool
 from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable
+from pacsnode.storage.reading import crc32c_of
 
 _PAGE = 1000
 _META_BYTES = 4096
@@ -92,10 +90,8 @@ def _adopt(entry: Entry, spool: Spool, store: Store) -> Outcome:
             calling_ae_title=meta.calling_ae_title,
             called_ae_title=meta.called_ae_title,
         )
-        crc = 0
-        for chunk in chunks_of(readable, meta.data_set_offset):
-            crc = google_crc32c.extend(crc, chunk)
-        facts = DataSetFacts(entry.length - meta.data_set_offset, crc)
+        crc32c = crc32c_of(readable, meta.data_set_offset)
+        facts = DataSetFacts(entry.length - meta.data_set_offset, crc32c)
         header = header_of(readable, meta)
     finally:
         readable.close()

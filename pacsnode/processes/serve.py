@@ -40,7 +40,7 @@ _STOPPING = frozenset((signal.SIGTERM, signal.SIGINT))
 # What a running node takes over from a configuration that is read again; all else needs a restart.
 RELOADED = frozenset(
     (
-        *("access", "peers", "ae_titles", "limits", "logging", "storage.duplicates"),
+        *("access", "peers", "ae_titles", "limits", "logging", "node.name", "storage.duplicates"),
         *("dicom.max_associations", "dicom.max_pdu", "dicom.acse_timeout", "dicom.dimse_timeout"),
         *("dicom.network_timeout", "dicom.check_called_ae", "dicom.private_sop_classes"),
         *("dicom.ae_title", "dicom.ae_title_aliases"),
@@ -78,17 +78,17 @@ def serve(
 
 
 class _Service:
-    """A node that runs, and what it is by."""
+    """A node that runs. `_started_by` stays what it runs by, whatever a later configuration says of a restart."""
 
     def __init__(
         self, config: Config, node: Node, metrics: Metrics, read: Callable[[], Config] | None
     ) -> None:
-        self._config = config
+        self._started_by = config
+        self._name = config.node.name
         self._node = node
         self._metrics = metrics
         self._read = read
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._snapshot = 1
 
     def reload(self) -> None:
         """Take over a configuration that is read again, or say why not."""
@@ -97,25 +97,17 @@ class _Service:
         try:
             config = self._read()
         except ConfigError as error:
-            log.error("the configuration is not taken, the one before stays: %s", error)
+            mistakes = "; ".join(str(error).splitlines())
+            log.error("the configuration is not taken, the one before stays: %s", mistakes)
             return
-        kept = restart_keys(self._config, config)
-        self._snapshot += 1
-        self._node.adopt(config, self._snapshot)
-        logging_ = config.logging
-        logs.configure(
-            config.node.name,
-            logging_.level.value,
-            logging_.format.value,
-            patient_data=logging_.patient_data,
-        )
-        self._config = config
-        if kept:
-            log.warning(
-                "configuration %d is taken; a restart is needed for %s", self._snapshot, ", ".join(kept)
-            )
+        self._node.adopt(config)
+        self._name, said = config.node.name, config.logging
+        logs.configure(self._name, said.level.value, said.format.value, patient_data=said.patient_data)
+        number = self._node.snapshot_number
+        if kept := restart_keys(self._started_by, config):
+            log.warning("configuration %d is taken; a restart is needed for %s", number, ", ".join(kept))
         else:
-            log.info("configuration %d is taken", self._snapshot)
+            log.info("configuration %d is taken", number)
 
     def report(self) -> Mapping[str, object]:
         """Return how the node is."""
@@ -124,21 +116,25 @@ class _Service:
             "number": 0,
             "pid": os.getpid(),
             "state": READY,
-            "snapshot": self._snapshot,
+            "snapshot": self._node.snapshot_number,
             "started_at": self._started_at,
             "restarts": 0,
             "heartbeat_age_seconds": 0.0,
             "report": self._metrics.report() | self._node.survey(),
         }
         status = {
-            "node": self._config.node.name,
+            "node": self._name,
             "version": __version__,
             "pid": os.getpid(),
             "started_at": self._started_at,
-            "snapshot": self._snapshot,
-            "data_dir": str(self._config.node.data_dir),
+            "snapshot": self._node.snapshot_number,
+            "data_dir": str(self._started_by.node.data_dir),
             "listening": [
-                {"ae_title": self._node.ae_title, "host": self._config.dicom.host, "port": self._node.port}
+                {
+                    "ae_title": self._node.ae_title,
+                    "host": self._started_by.dicom.host,
+                    "port": self._node.port,
+                }
             ],
             "processes": [own],
         }

@@ -1,5 +1,6 @@
 """The composition root: a configuration becomes a node that stores, answers, sends and starts again."""
 
+import fcntl
 import logging
 import os
 import socket
@@ -167,11 +168,14 @@ def state() -> tuple[int, int]:
 
 def test_a_data_folder_has_one_node(tmp_path: Path) -> None:
     config = config_of(tmp_path / "data")
-    with Node(config):
-        before = threading.active_count()  # descriptors come and go with the jobs of the node that runs
+    with Node(config), pytest.raises(OutOfResources, match="used by another"):
+        Node(config).start()
+    with (config.node.data_dir / "lock").open() as held:  # as another node, without jobs that come and go
+        fcntl.flock(held, fcntl.LOCK_EX)
+        before = state()
         with pytest.raises(OutOfResources, match="used by another"):
             Node(config).start()
-        assert threading.active_count() == before
+        assert state() == before
     with Node(config):
         pass
 

@@ -28,7 +28,8 @@ class FakeNode:
         self.config = config
         made.append(self)
         self.states: list[str] = []
-        self.adopted: list[tuple[Config, int]] = []
+        self.adopted: list[Config] = []
+        self.snapshot_number = 7
 
     def __enter__(self) -> Self:
         self.states.append("started")
@@ -42,8 +43,9 @@ class FakeNode:
     def survey(self) -> dict[str, object]:
         return {}
 
-    def adopt(self, config: Config, number: int) -> None:
-        self.adopted.append((config, number))
+    def adopt(self, config: Config) -> None:
+        self.adopted.append(config)
+        self.snapshot_number += 1
 
 
 made: list[FakeNode] = []
@@ -133,11 +135,23 @@ def hung_up(before: Config, after: Config | ConfigError) -> None:
 
 def test_sighup_hands_out_the_configuration(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = config_in(tmp_path)
-    after = config_in(tmp_path, access={"unknown_peers": "all"}, dicom={"port": 104}, spool={"min_free": 0})
+    changed = {
+        "dicom": {"port": 104},
+        "spool": {"min_free": 0},
+        "node": {"data_dir": str(tmp_path / "other")},
+    }
+    after = Config.model_validate({**changed, "access": {"unknown_peers": "all"}})
+    service = module._Service(before, made_node(before), module.Metrics(), lambda: after)
     with caplog.at_level(logging.INFO, logger=module.__name__):
-        module._Service(before, made_node(before), module.Metrics(), lambda: after).reload()
-    assert made[0].adopted == [(after, 2)]
-    assert "a restart is needed for dicom.port, spool.min_free" in caplog.text
+        for number in (8, 9):  # what needs a restart is said until there is one
+            caplog.clear()
+            service.reload()
+            assert f"configuration {number} is taken; a restart is needed for" in caplog.text
+            for key in ("node.data_dir", "dicom.port", "spool.min_free"):
+                assert key in caplog.text
+    assert made[0].adopted == [after, after]
+    report = service.report()
+    assert (report["snapshot"], report["data_dir"]) == (9, str(tmp_path)), "what it runs by"
 
 
 def test_a_mistake_keeps_the_configuration(tmp_path: Path) -> None:
@@ -149,7 +163,7 @@ def test_a_mistake_keeps_the_configuration(tmp_path: Path) -> None:
 def test_sighup_reads_again_while_it_serves(tmp_path: Path) -> None:
     after = config_in(tmp_path, limits={"per_ip": 3})
     hung_up(config_in(tmp_path), after)
-    assert made[0].adopted == [(after, 2)]
+    assert made[0].adopted == [after]
 
 
 def test_what_is_reloaded_exists() -> None:
