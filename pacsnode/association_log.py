@@ -106,7 +106,7 @@ class AssociationLog:
     def _queried(self, event: QueryAnswered) -> None:
         self._count(event.association_id, "queries")
         what = f"C-FIND {event.level or '-'}"
-        if event.status & 0xF000 in (0xA000, 0xC000):
+        if event.has_failed:
             self._failed(event, f"{what} failed", event.comment)
         else:
             self._done(event, f"{what}: {event.matches} matches")
@@ -116,7 +116,7 @@ class AssociationLog:
         self._count(event.association_id, "sent", event.completed + event.warned)
         to = f"C-MOVE to {event.destination_ae_title}" if event.destination_ae_title else "C-GET"
         what = f"{to}, {event.level or '-'}: {event.completed} sent, {event.failed} failed, {event.warned} warned"
-        if event.status not in (0x0000, 0xFE00):
+        if event.has_failed:
             self._failed(event, what, event.comment)
         else:
             self._done(event, what)

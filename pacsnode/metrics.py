@@ -18,7 +18,6 @@ from pacsnode.observe import (
     AssociationAccepted,
     AssociationEnded,
     AssociationRejected,
-    ConnectionProbed,
     Event,
     InstanceStored,
     QueryAnswered,
@@ -31,8 +30,6 @@ MOST_AE_TITLES = 50
 MOST_ERRORS = 10
 
 _UNREMARKABLE_ENDINGS = frozenset({"released", "aborted", "the node stops"})
-_FAILURES = (0xA000, 0xC000)  # PS3.7 C.3
-_RETRIEVE_SUCCESS_OR_CANCEL = (0x0000, 0xFE00)
 
 
 class LastMinute:
@@ -156,9 +153,7 @@ class Metrics:
         self._errors: OrderedDict[str, _Error] = OrderedDict()
 
     def __call__(self, event: Event) -> None:
-        """Hear of an event; a probe of a health check is none of an association."""
-        if isinstance(event, ConnectionProbed):
-            return
+        """Hear of an event."""
         what = failure_of(event)
         with self._lock:
             if what is not None:
@@ -200,7 +195,7 @@ class Metrics:
         second = int(self._now())
         self._queries.add(second, "queries", 1)
         self._queries.add(second, "matches", event.matches)
-        if event.status & 0xF000 in _FAILURES:
+        if event.has_failed:
             self._queries.add(second, "failed", 1)
 
     def _retrieved(self, event: RetrieveEnded) -> None:
@@ -208,7 +203,7 @@ class Metrics:
         self._retrieves.add(second, "retrieves", 1)
         self._retrieves.add(second, "instances", event.completed + event.warned)
         self._retrieves.add(second, "bytes", event.bytes_sent)
-        if event.status not in _RETRIEVE_SUCCESS_OR_CANCEL:
+        if event.has_failed:
             self._retrieves.add(second, "failed", 1)
 
     def _failed(self, what: str, association_id: str) -> None:
@@ -250,9 +245,9 @@ def failure_of(event: Event) -> str | None:
             return f"association of {_quoted(event.calling_ae_title)} ended: {escaped(event.ending)}"
         case InstanceStored() if event.status != 0:
             return _operation("C-STORE", event, event.outcome)
-        case QueryAnswered() if event.status & 0xF000 in _FAILURES:
+        case QueryAnswered() if event.has_failed:
             return _operation("C-FIND", event, event.comment)
-        case RetrieveEnded() if event.status not in _RETRIEVE_SUCCESS_OR_CANCEL:
+        case RetrieveEnded() if event.has_failed:
             to = event.destination_ae_title
             return _operation(f"C-MOVE to {_quoted(to)}" if to else "C-GET", event, event.comment)
         case _:

@@ -19,6 +19,10 @@ current_association: ContextVar[str] = ContextVar("current_association", default
 PATIENT_DATA_LOGGER = "pacsnode.patient_data"
 
 
+_SUCCESS, _CANCEL = 0x0000, 0xFE00  # PS3.7 C.1, C.5
+_FAILURES = frozenset((0xA000, 0xC000))  # PS3.7 C.4, by their first digit
+
+
 @dataclass(frozen=True, slots=True)
 class AssociationRejected:
     """An association that was refused or never became one (PS3.8 9.3.4)."""
@@ -106,6 +110,11 @@ class QueryAnswered:
     comment: str
     seconds: float
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the status is a failure."""
+        return self.status & 0xF000 in _FAILURES
+
 
 @dataclass(frozen=True, slots=True)
 class RetrieveEnded:
@@ -123,6 +132,11 @@ class RetrieveEnded:
     comment: str
     bytes_sent: int
     seconds: float
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something was not sent, all or a part."""
+        return self.status not in (_SUCCESS, _CANCEL)
 
 
 Event = (

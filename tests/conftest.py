@@ -1,5 +1,10 @@
-"""What holds for every test: no patient in the log."""
+"""What holds for every test: no patient in the log, and no example that fails for a machine that is busy."""
+
+from hypothesis import HealthCheck, settings
 
 from tests.canary import _no_patient_in_the_log, pytest_configure, pytest_sessionfinish
 
 __all__ = ["_no_patient_in_the_log", "pytest_configure", "pytest_sessionfinish"]
+
+settings.register_profile("pacsnode", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pacsnode")

@@ -29,7 +29,7 @@ JOBS = {
     "index": INDEX,
     "filing": {"failures": 0, "trouble": None, "kept": 0},
     "storage": {"url": "file:///var/lib/pacsnode/archive", "free_bytes": 800 << 30},
-    "state": {"problem": None},
+    "state": {"trouble": None},
 }
 
 

@@ -17,7 +17,6 @@ from hashlib import sha256
 
 from pydicom.datadict import dictionary_VR
 
-from pacsnode.archive.objects import chunks_of
 from pacsnode.dicom.encoding import (
     DELIMITERS,
     ITEM,
@@ -35,6 +34,7 @@ from pacsnode.dicom.part10 import parse_meta
 from pacsnode.dicom.uid import is_deflated, is_encapsulated
 from pacsnode.errors import RequestError, UnreadableDataSet
 from pacsnode.storage.base import Readable
+from pacsnode.storage.reading import chunks_of
 
 _MAX_DECODED_BYTES = 256 << 20
 _MAX_ELEMENTS = 1_000_000  # about two seconds

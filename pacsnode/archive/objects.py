@@ -5,17 +5,12 @@ moved, the other place has it. Damaged bytes are never given out: length and CRC
 first byte.
 """
 
-from collections.abc import Iterator
-
-import google_crc32c
-
 from pacsnode.errors import DamagedObject, ObjectNotFound
 from pacsnode.index.base import Located
 from pacsnode.spool import Entry, Spool
 from pacsnode.storage.base import Readable, Storage
 from pacsnode.storage.names import object_name
-
-_CHUNK_BYTES = 1 << 20
+from pacsnode.storage.reading import crc32c_of
 
 
 def name_of(located: Located) -> str:
@@ -68,22 +63,3 @@ def check(readable: Readable, located: Located) -> None:
         )
     if crc32c_of(readable) != located.file_crc32c:
         raise DamagedObject(f"instance {located.sop_instance_uid}: its bytes are not those that were stored")
-
-
-def crc32c_of(readable: Readable) -> int:
-    """Return the CRC32C of all bytes."""
-    crc = 0
-    for chunk in chunks_of(readable):
-        crc = google_crc32c.extend(crc, chunk)
-    return crc
-
-
-def chunks_of(readable: Readable, offset: int = 0) -> Iterator[bytes]:
-    """Yield the bytes from `offset` on in bounded chunks; raises `DamagedObject` if they end early."""
-    buffer = memoryview(bytearray(min(_CHUNK_BYTES, max(readable.length - offset, 1))))
-    while offset < readable.length:
-        size = readable.read_into(buffer[: readable.length - offset], offset)
-        if size == 0:
-            raise DamagedObject(f"a stored file ends at {offset} of {readable.length} bytes")
-        offset += size
-        yield bytes(buffer[:size])

@@ -25,10 +25,7 @@ comparing bytes, in whatever order they come.
 from collections import deque
 from dataclasses import dataclass
 
-import google_crc32c
-
 from pacsnode.archive.custody import Custody
-from pacsnode.archive.objects import chunks_of, crc32c_of
 from pacsnode.archive.store import DataSetFacts, Outcome, Store, StoreRequest
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import Meta, parse_meta
@@ -38,6 +35,7 @@ from pacsnode.spool import Entry, Spool
 from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable
 from pacsnode.storage.files import FileReadable
+from pacsnode.storage.reading import crc32c_of
 
 _PAGE = 1000
 _META_BYTES = 4096
@@ -156,9 +154,7 @@ def _read(entry: Entry, spool: Spool, readable: FileReadable) -> tuple[StoreRequ
         calling_ae_title=meta.calling_ae_title,
         called_ae_title=meta.called_ae_title,
     )
-    crc = 0
-    for chunk in chunks_of(readable, meta.data_set_offset):
-        crc = google_crc32c.extend(crc, chunk)
+    crc = crc32c_of(readable, meta.data_set_offset)
     return request, header_of(readable, meta), DataSetFacts(entry.length - meta.data_set_offset, crc)
 
 

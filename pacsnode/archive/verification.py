@@ -11,16 +11,15 @@ from enum import Enum
 from hashlib import blake2b
 from itertools import chain
 
-import google_crc32c
-
 from pacsnode.archive.custody import Custody
-from pacsnode.archive.objects import Objects, chunks_of, name_of
+from pacsnode.archive.objects import Objects, name_of
 from pacsnode.errors import DamagedObject, ObjectNotFound, OutOfResources
 from pacsnode.index.base import Located
 from pacsnode.spool import Spool
 from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Storage
 from pacsnode.storage.names import parse_state_copy
+from pacsnode.storage.reading import crc32c_of
 
 
 class Finding(Enum):
@@ -90,8 +89,8 @@ def _read_again(located: Located, objects: Objects) -> Verified:
             return Verified(
                 Finding.DAMAGED, name, readable.length, f"{readable.length} bytes, not {located.file_length}"
             )
-        file_crc32c = _crc32c(chunks_of(readable))
-        data_set_crc32c = _crc32c(chunks_of(readable, located.file_length - located.data_set_length))
+        file_crc32c = crc32c_of(readable)
+        data_set_crc32c = crc32c_of(readable, located.file_length - located.data_set_length)
     except (DamagedObject, OSError) as error:
         return Verified(Finding.UNREADABLE, name, 0, str(error))
     finally:
@@ -104,13 +103,6 @@ def _read_again(located: Located, objects: Objects) -> Verified:
             f"CRC32C {file_crc32c:08x}, not {located.file_crc32c:08x}",
         )
     return Verified(Finding.CORRECT, name, located.file_length)
-
-
-def _crc32c(chunks: Iterable[bytes]) -> int:
-    crc = 0
-    for chunk in chunks:
-        crc = google_crc32c.extend(crc, chunk)
-    return int(crc)
 
 
 def _without_row(

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from pacsnode.archive.objects import Objects, chunks_of
+from pacsnode.archive.objects import Objects
 from pacsnode.archive.store import Store
 from pacsnode.assembly.folders import make_folder
 from pacsnode.config import Config
@@ -17,6 +17,7 @@ from pacsnode.spool import Spool
 from pacsnode.storage.base import Storage
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.memory import MemoryStorage
+from pacsnode.storage.reading import chunks_of
 
 _INDEX_FILE = "index-1.db"
 

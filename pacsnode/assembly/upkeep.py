@@ -52,7 +52,7 @@ class Upkeep:
                 "index": lambda: asdict(archive.index.statistics()),
                 "filing": self._filing.report,
                 "storage": self._storage,
-                "state": lambda: {**state.report(), "problem": state.trouble},
+                "state": state.report,
             }
         )
         checkpoint = Checkpoint(archive.index)

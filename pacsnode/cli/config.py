@@ -137,7 +137,7 @@ def _name(table: "BaseModel") -> str:
 
 def _plain(value: object) -> object:
     """Return a value as TOML and JSON can hold it; of tables within tables what was set."""
-    from pacsnode.config.model import SeesSection
+    from pacsnode.config.access import SeesSection
 
     match value:
         case Enum():

@@ -14,7 +14,7 @@ import click
 
 _ROWS_TO_MEASURE = 100
 _WIDEST_COLUMN = 40
-_PLURALS = {"study": "studies", "series": "series", "query": "queries"}
+_PLURALS = {"study": "studies", "series": "series", "query": "queries", "copy": "copies"}
 
 
 class Output:

@@ -61,7 +61,7 @@ def list_copies(program: Program, *, output: Output, data_dir: str | None) -> No
                         "places": where,
                     },
                 )
-    output.result({"copies": len(here | there)}, f"\n{_copies(len(here | there))}")
+    output.result({"copies": len(here | there)}, f"\n{counted(len(here | there), 'copy')}")
 
 
 @state.command()
@@ -201,7 +201,3 @@ def _show(output: Output, recorded: "Recorded") -> int:
 
 def _time(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
-
-
-def _copies(number: int) -> str:
-    return "1 copy" if number == 1 else f"{number:,} copies"

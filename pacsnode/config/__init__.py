@@ -1,6 +1,6 @@
 """The configuration: read once, validated whole, immutable.
 
-`model` says which keys there are and what they may hold, `quantities` how durations and sizes are written,
+`model` and `access` say which keys there are and what they may hold, `values` and `quantities` how values are written,
 `reading` finds the file, applies the environment and names every mistake with its line.
 """
 

@@ -11,22 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from pacsnode.access.addresses import EXPECTED, Sources, is_host, network
-from pacsnode.access.peer import ALL_SERVICES, CalledTitle, Peer, Service, comparable_ae_title, is_ae_title
-from pacsnode.access.policy import Policy, UnknownPeers
-from pacsnode.access.sees import Sees
+from pacsnode.access.peer import CalledTitle, Peer
+from pacsnode.access.policy import Policy
+from pacsnode.config.access import AccessSection, AETitleSection, PeerSection
 from pacsnode.config.quantities import Duration, Size
+from pacsnode.config.values import AETitle, AETitles, PlacedError, Port, WholeNumber
+from pacsnode.config.values import Section as _Section
 from pacsnode.duplicates import DuplicatePolicy
-
-# Specific Character Set, Defined Terms without code extensions and with several bytes (PS3.3 C.12.1.1.2).
-_CHARACTER_SETS = frozenset(
-    f"ISO_IR {n}" for n in (13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 192, 203)
-) | {
-    "GB18030",
-    "GBK",
-}
 
 
 class LogLevel(Enum):
@@ -45,56 +38,6 @@ class LogFormat(Enum):
     TEXT = "text"
     JSON = "json"
     JOURNALD = "journald"
-
-
-def _ae_title(value: object) -> str:
-    if not isinstance(value, str) or not is_ae_title(comparable_ae_title(value)):
-        raise ValueError("expected an AE title: 1 to 16 printable ASCII characters, no backslash")
-    return comparable_ae_title(value)
-
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("expected a whole number")
-    return value
-
-
-def _list(value: object) -> object:
-    """Split what stands in an environment variable, where a list is written with commas."""
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
-def _one_or_several(value: object) -> object:
-    """Take one for a list of it: a table where several tables may stand."""
-    return [value] if isinstance(value, dict) else value
-
-
-def _source(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"expected {EXPECTED}")
-    network(value)
-    return value
-
-
-class PlacedError(ValueError):
-    """A mistake that shows only beside other keys. `location` is the key that it is to be told at."""
-
-    def __init__(self, message: str, *location: str | int) -> None:
-        super().__init__(message)
-        self.location = location
-
-
-AETitle = Annotated[str, BeforeValidator(_ae_title)]
-Source = Annotated[str, BeforeValidator(_source)]
-Text = Annotated[str, Field(min_length=1, max_length=64)]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_list)]
-AETitles = Annotated[tuple[AETitle, ...], BeforeValidator(_list)]
-WholeNumber = Annotated[int, BeforeValidator(_no_boolean)]
-Port = Annotated[WholeNumber, Field(ge=0, le=65535)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def default_data_dir() -> Path:
@@ -130,7 +73,7 @@ class DicomSection(_Section):
 
     ae_title: AETitle = "PACSNODE"
     """AE title of this node, 1 to 16 printable ASCII characters."""
-    ae_title_aliases: Annotated[tuple[AETitle, ...], BeforeValidator(_list)] = ()
+    ae_title_aliases: AETitles = ()
     """Further AE titles that it answers to, a list."""
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Address to listen on; "0.0.0.0" or "::" is every interface."""
@@ -165,139 +108,6 @@ class LimitsSection(_Section):
     """Associations at the same time of one calling AE title; 0 is no limit but dicom.max_associations."""
     pre_association: Annotated[WholeNumber, Field(ge=1, le=100_000)] = 1_000
     """Connections that have not sent their whole request, 1 to 100000; the longest silent one gives way."""
-
-
-class AccessSection(_Section):
-    """Who may do what."""
-
-    unknown_peers: UnknownPeers = UnknownPeers.ECHO
-    """What AE titles without [[peers]] may do: "none", "echo", "echo+store" or "all"."""
-    check_peer_host: bool = False
-    """Whether a peer without addresses may call from its host only, true or false."""
-
-
-class SeesSection(_Section):
-    """What is seen: all that one table says must hold."""
-
-    institution: Texts = ()
-    """Values of Institution Name, a list; * and ? are wildcards."""
-    department: Texts = ()
-    """Values of Institutional Department Name, a list; * and ? are wildcards."""
-    issuer: Texts = ()
-    """Values of Issuer of Patient ID, a list; * and ? are wildcards."""
-    sent_by: AETitles = ()
-    """AE titles that have sent the images, a list."""
-    own_sends: bool = False
-    """Whether the requester sees what it has sent itself, true or false."""
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.sees() == Sees():
-            keys = ", ".join(type(self).model_fields)
-            raise ValueError(f"a table of sees needs one of {keys}; leave sees out to show everything")
-        return self
-
-    def sees(self) -> Sees:
-        """Return it as the access policy knows it."""
-        return Sees(self.institution, self.department, self.issuer, self.sent_by, self.own_sends)
-
-
-SeesTables = Annotated[tuple[SeesSection, ...], BeforeValidator(_one_or_several)]
-
-
-def _sees(tables: tuple[SeesSection, ...] | None) -> tuple[Sees, ...] | None:
-    return None if tables is None else tuple(table.sees() for table in tables)
-
-
-class AETitleSection(_Section):
-    """One further AE title of this node, with rules of its own."""
-
-    ae_title: AETitle
-    """A further AE title that this node answers to, 1 to 16 printable ASCII characters."""
-    aliases: AETitles = ()
-    """AE titles that mean the same, a list."""
-    duplicates: DuplicatePolicy | None = None
-    """Known UIDs with other content: "keep-both", "replace", "keep-first", "refuse"; else storage.duplicates."""
-    sees: SeesTables | None = None
-    """What those who call it find and retrieve: a table, or a list of tables of which one suffices."""
-
-    def called_title(self) -> CalledTitle:
-        """Return it as the access policy knows it."""
-        return CalledTitle(self.ae_title, self.aliases, _sees(self.sees))
-
-
-class PeerSection(_Section):
-    """One remote Application Entity."""
-
-    name: Annotated[str, Field(max_length=64)] = ""
-    """Name on the command line and in logs; no "@", ":" or spaces; the AE title if not given."""
-    ae_title: AETitle
-    """AE title of the peer, 1 to 16 printable ASCII characters."""
-    host: str = ""
-    """Host name or address to call it at; without one it is never called."""
-    port: Annotated[WholeNumber, Field(ge=1, le=65535)] = 104
-    """TCP port to call it at, 1 to 65535."""
-    allow: Annotated[frozenset[Service], BeforeValidator(_list)] = ALL_SERVICES
-    """What it may ask for, a list of "echo", "store", "find", "move", "get", "commit"."""
-    strict_hierarchy: bool = False
-    """Whether queries without the unique keys above their level are refused, true or false."""
-    return_unknown_keys: bool = False
-    """Whether keys that are not supported come back empty instead of being left out, true or false."""
-    character_set: str | None = None
-    """Specific Character Set of all answers to it, such as "ISO_IR 192" or "ISO_IR 100"."""
-    addresses: Annotated[tuple[Source, ...] | None, BeforeValidator(_list)] = None
-    """From where it may call, a list of IP addresses, networks ("10.0.0.0/24") and host names."""
-    max_associations: Annotated[WholeNumber, Field(ge=0, le=10_000)] = 0
-    """Its associations at the same time, instead of limits.per_ae; 0 is what that says."""
-    move_destinations: Annotated[tuple[str, ...] | None, BeforeValidator(_list)] = None
-    """Names of the peers that it may have images sent to (C-MOVE), a list; else all that have a host."""
-    sees: SeesTables | None = None
-    """What it finds and retrieves: a table, or a list of tables of which one suffices; else everything."""
-
-    @field_validator("host")
-    @classmethod
-    def _is_a_host(cls, value: str) -> str:
-        if value and not is_host(value):
-            raise ValueError("expected an IP address or a host name")
-        return value
-
-    @field_validator("name")
-    @classmethod
-    def _is_no_address(cls, value: str) -> str:
-        if any(char in "@:" or char.isspace() for char in value):
-            raise ValueError('expected a name without "@", ":" and spaces')
-        return value
-
-    @field_validator("character_set")
-    @classmethod
-    def _is_a_defined_term(cls, value: str | None) -> str | None:
-        if value is not None and value not in _CHARACTER_SETS:
-            raise ValueError(f"expected one of {', '.join(sorted(_CHARACTER_SETS))}")
-        return value
-
-    def sources(self, *, check_host: bool) -> Sources | None:
-        """Return from where it may call; None is from anywhere."""
-        if self.addresses is not None:
-            return Sources.parse(self.addresses)
-        return Sources.parse((self.host,), key="host") if check_host and self.host else None
-
-    def peer(self, *, check_host: bool = False) -> Peer:
-        """Return the peer as the access policy knows it."""
-        destinations = self.move_destinations
-        return Peer(
-            name=self.name or self.ae_title,
-            ae_title=self.ae_title,
-            host=self.host,
-            port=self.port,
-            allow=self.allow,
-            strict_hierarchy=self.strict_hierarchy,
-            return_unknown_keys=self.return_unknown_keys,
-            character_set=self.character_set,
-            sources=self.sources(check_host=check_host),
-            max_associations=self.max_associations,
-            move_destinations=None if destinations is None else frozenset(destinations),
-            sees=_sees(self.sees),
-        )
 
 
 class StorageSection(_Section):

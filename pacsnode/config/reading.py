@@ -15,7 +15,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from pacsnode.config.model import Config, PlacedError, SeesSection
+from pacsnode.config.access import SeesSection
+from pacsnode.config.model import Config
+from pacsnode.config.values import PlacedError
 from pacsnode.errors import ConfigError
 
 _SYSTEM_FILE = Path("/etc/pacsnode/config.toml")

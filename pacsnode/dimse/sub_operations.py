@@ -111,9 +111,7 @@ class MoveJob(threading.Thread):
         self._originator = originator
         self._priority = priority
         self._is_cancelled = threading.Event()
-        self._context = (
-            copy_context()
-        )  # the id of the requestor's association is on the lines of this thread too
+        self._context = copy_context()  # the requestor's association is on this thread's log lines too
 
     def cancel(self) -> None:
         """Stop after the instance that is being sent."""

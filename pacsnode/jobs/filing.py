@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pacsnode.archive.custody import Custody
-from pacsnode.archive.objects import crc32c_of, entry_of, name_of
+from pacsnode.archive.objects import entry_of, name_of
 from pacsnode.errors import DamagedObject, ObjectExists, ObjectNotFound, PermanentError, TemporaryError
 from pacsnode.index.base import Index, Located
 from pacsnode.spool import Entry, Spool
 from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable, Storage
+from pacsnode.storage.reading import crc32c_of
 
 log = logging.getLogger(__name__)
 

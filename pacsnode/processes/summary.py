@@ -106,7 +106,7 @@ def problems(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"filing fails: {filing.get('trouble')}"
     if filing.get("kept"):
         yield f"filing: {filing['kept']} in the spool cannot be filed; the log names them"
-    if reason := (report.get("state") or {}).get("problem"):
+    if reason := (report.get("state") or {}).get("trouble"):
         yield f"state: {reason}"
     for part, found in report.items():
         if isinstance(found, Mapping) and found.get("error"):

@@ -11,13 +11,11 @@ nothing is copied when nothing has changed, an idle node does not lose its past.
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-import google_crc32c
 
 from pacsnode.durable import DurableFolder, write_all
 from pacsnode.errors import DamagedObject, ObjectExists, ObjectNotFound, OutOfResources
@@ -25,11 +23,11 @@ from pacsnode.state.checks import examined
 from pacsnode.storage.base import Readable, Storage
 from pacsnode.storage.files import FileReadable
 from pacsnode.storage.names import parse_state_copy, state_copy_name
+from pacsnode.storage.reading import chunks_of, crc32c_of
 
 KEPT_HOURLY = 24
 KEPT_DAILY = 14
 
-_CHUNK_BYTES = 1 << 20
 _TIME = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"([0-9]{8}T[0-9]{6}Z)-([1-9][0-9]{0,17})-([1-9][0-9]{0,17})-([0-9a-f]{8})\.db", re.ASCII)
 _UNFINISHED = "unfinished"  # a folder: SQLite puts files of its own beside the one that it writes
@@ -180,28 +178,10 @@ def published(folder: DurableFolder, source: Readable, name: str) -> None:
     try:
         target = folder.unnamed_file()
         try:
-            for chunk in _chunks(source):
+            for chunk in chunks_of(source):
                 write_all(target, [chunk])
             folder.publish(target, name)
         finally:
             os.close(target)
     except OSError as error:
         raise OutOfResources(f"{folder.path / name} could not be written: {error.strerror}") from error
-
-
-def crc32c_of(readable: Readable) -> int:
-    """Return the CRC32C of all bytes."""
-    crc = 0
-    for chunk in _chunks(readable):
-        crc = google_crc32c.extend(crc, chunk)
-    return crc
-
-
-def _chunks(readable: Readable) -> Iterator[bytes]:
-    buffer, offset = memoryview(bytearray(_CHUNK_BYTES)), 0
-    while offset < readable.length:
-        size = readable.read_into(buffer[: readable.length - offset], offset)
-        if size == 0:
-            raise DamagedObject(f"a copy ends at {offset} of {readable.length} bytes")
-        offset += size
-        yield bytes(buffer[:size])

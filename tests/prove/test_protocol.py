@@ -386,7 +386,6 @@ def test_i3_sessions(target: Target, effort: Effort, summary: Callable[[str], No
         settings=settings(
             max_examples=effort.of(200, 20_000),
             stateful_step_count=12,
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -262,3 +262,16 @@ def test_many_threads_lose_no_count(log: AssociationLog, caplog: pytest.LogCaptu
         thread.join()
     assert len(caplog.records) == 6
     assert all("200 stored" in record.getMessage() for record in caplog.records)
+
+
+def test_services_that_were_refused_are_in_the_line_of_the_association(
+    log: AssociationLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log(ENDED)
+    log(replace(ENDED, refused="peers.ct.allow = [echo] does not contain store"))
+    log(replace(ENDED, refused='x"\nforged' * 100))
+    plain, refused, hostile = caplog.messages
+    assert "refused:" not in plain
+    assert refused == f"{plain}; refused: peers.ct.allow = [echo] does not contain store"
+    assert "\n" not in hostile
+    assert len(hostile) < len(plain) + 300

@@ -15,7 +15,7 @@ import pytest
 from pacsnode.cli.config import example
 from pacsnode.cli.main import pacsnode
 from pacsnode.config import Config, read
-from pacsnode.config.model import AETitleSection, PeerSection, SeesSection
+from pacsnode.config.access import AETitleSection, PeerSection, SeesSection
 from pacsnode.config.quantities import written
 from pacsnode.config.reading import is_list
 from pacsnode.observe import Event

@@ -1,5 +1,6 @@
 """The composition root: a configuration becomes a node that stores, answers, sends and starts again."""
 
+import fcntl
 import logging
 import os
 import socket
@@ -13,12 +14,17 @@ import pydicom.config
 import pytest
 from pydicom import Dataset
 
+from pacsnode.access.peer import Service
+from pacsnode.access.policy import Claim, Rights
 from pacsnode.config.model import Config
 from pacsnode.dimse import scu
+from pacsnode.dimse.admission import Limits
 from pacsnode.dimse.receiver import receiver
+from pacsnode.dimse.rules import Terms, Timeouts
 from pacsnode.dimse.scu import Caller, Remote
+from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import ConfigError, OutOfResources, PermanentError
-from pacsnode.node import Node, open_archive
+from pacsnode.node import Node, open_archive, rules_of
 from pacsnode.observe import AssociationEnded, InstanceStored, QueryAnswered, RetrieveEnded, Verified
 from tests.factories import Heard, Sample
 
@@ -162,11 +168,14 @@ def state() -> tuple[int, int]:
 
 def test_a_data_folder_has_one_node(tmp_path: Path) -> None:
     config = config_of(tmp_path / "data")
-    with Node(config):
-        before = threading.active_count()  # descriptors come and go with the jobs of the node that runs
+    with Node(config), pytest.raises(OutOfResources, match="used by another"):
+        Node(config).start()
+    with (config.node.data_dir / "lock").open() as held:  # as another node, without jobs that come and go
+        fcntl.flock(held, fcntl.LOCK_EX)
+        before = state()
         with pytest.raises(OutOfResources, match="used by another"):
             Node(config).start()
-        assert threading.active_count() == before
+        assert state() == before
     with Node(config):
         pass
 
@@ -232,3 +241,28 @@ def test_a_folder_that_cannot_be_made_is_named_with_its_key(tmp_path: Path, key:
         Node(Config.model_validate(settings)),
     ):
         pass
+
+
+def test_a_configuration_becomes_the_rules_of_associations() -> None:
+    config = Config.model_validate(
+        {
+            "dicom": {"max_associations": 7, "max_pdu": "64 KiB", "private_sop_classes": False},
+            "limits": {"per_ip": 2, "per_ae": 3, "pre_association": 4, "max_dataset": "1 GiB"},
+            "storage": {"duplicates": "replace"},
+            "ae_titles": [{"ae_title": "RESEARCH", "duplicates": "refuse"}],
+            "peers": [{"ae_title": "CT1", "allow": ["echo"]}],
+        }
+    )
+    rules = rules_of(config, number=5)
+    assert rules.limits == Limits(associations=7, per_ip=2, per_ae=3, pre_association=4)
+    assert rules.timeouts == Timeouts(acse=10.0, dimse=120.0, network=900.0)
+    assert (rules.max_pdu_bytes, rules.max_data_set_bytes, rules.number) == (64 << 10, 1 << 30, 5)
+    assert not rules.private_sop_classes
+    for called, duplicates in (
+        ("PACSNODE", DuplicatePolicy.REPLACE),
+        ("RESEARCH", DuplicatePolicy.REFUSE),
+    ):
+        rights = rules.policy.admit(Claim("CT1", called, "127.0.0.1"))
+        assert isinstance(rights, Rights)
+        assert not rights.may(Service.STORE)
+        assert Terms(rules, rights).duplicates is duplicates

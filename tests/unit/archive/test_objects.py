@@ -4,16 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import google_crc32c
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pacsnode.archive import objects as module
-from pacsnode.archive.objects import chunks_of, crc32c_of, entry_of, name_of
+from pacsnode.archive.objects import entry_of, name_of
 from pacsnode.errors import DamagedObject, ObjectNotFound
 from pacsnode.storage.base import Readable
 from pacsnode.storage.memory import BytesReadable
+from pacsnode.storage.reading import chunks_of
 from tests.factories import Parts, Sample, located, spooled
 
 SAMPLE = Sample()
@@ -90,23 +87,6 @@ def test_damaged_bytes_are_never_given_out(
     with pytest.raises(DamagedObject, match=SAMPLE.uid):
         parts.objects.open_checked(located(SAMPLE, None))
     assert readable.is_closed
-
-
-@given(st.binary(max_size=300), st.integers(0, 310), st.integers(1, 40))
-def test_chunks_are_the_bytes_from_the_offset_on(data: bytes, offset: int, size: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_CHUNK_BYTES", size)
-        chunks = list(chunks_of(BytesReadable(data), offset))
-    assert b"".join(chunks) == data[offset:]
-    assert all(0 < len(chunk) <= size for chunk in chunks)
-    assert crc32c_of(BytesReadable(data)) == google_crc32c.value(data)
-
-
-def test_a_file_that_ends_early_is_damaged() -> None:
-    readable = BytesReadable(b"half")
-    readable.length = 8
-    with pytest.raises(DamagedObject, match="4 of 8"):
-        list(chunks_of(readable))
 
 
 def test_the_length_alone_is_not_believed(parts: Parts) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from pacsnode.archive.objects import name_of
 from pacsnode.archive.recovery import Recovered, header_of, recover
-from pacsnode.archive.store import Outcome
-from pacsnode.dicom.part10 import parse_meta
+from pacsnode.archive.store import Outcome, Store
+from pacsnode.dicom.part10 import file_meta, parse_meta
 from pacsnode.dicom.uid import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import DamagedObject, OutOfResources, TemporaryError
@@ -227,6 +227,41 @@ def test_what_was_recovered_is_stored_once_more_as_the_same(parts: Parts) -> Non
     assert parts.put(SAMPLE) is Outcome.ALREADY_STORED
     (place,) = parts.everything()
     assert place.data_set_crc32c == google_crc32c.value(SAMPLE.data_set)
+
+
+@pytest.mark.parametrize(
+    ("called", "indexed"), [("PACSNODE", Recovered(set_aside=1)), ("KEEPS", Recovered(indexed=1))]
+)
+def test_other_content_goes_by_the_title_that_was_called(
+    parts: Parts, called: str, indexed: Recovered
+) -> None:
+    """What a crash left unindexed is decided as its C-STORE would have been."""
+    parts.put(SAMPLE)
+    (place,) = parts.everything()
+    parts.storage.put(name_of(place), BytesReadable(SAMPLE.file))
+    parts.index.mark_stored([place.instance_id])
+    parts.spool.remove(parts.spool.entries()[0])
+    other = replace(SAMPLE, words=b"other   ")
+    meta = file_meta(
+        sop_class_uid=other.sop_class,
+        sop_instance_uid=other.uid,
+        transfer_syntax_uid=other.transfer_syntax,
+        calling_ae_title="CT1",
+        called_ae_title=called,
+    )
+    spooled(parts.spool, meta + other.data_set)
+    store = Store(
+        index=parts.index,
+        spool=parts.spool,
+        objects=parts.objects,
+        policy=DuplicatePolicy.REFUSE,
+        custody=parts.custody,
+        max_data_set_bytes=1 << 20,
+        stored=lambda: None,
+        duplicates_of={"KEEPS": DuplicatePolicy.KEEP_BOTH},
+    )
+    found, _ = recover(parts.index, parts.spool, store, parts.custody)
+    assert found == indexed
 
 
 def test_what_is_set_aside_is_recorded(parts: Parts) -> None:

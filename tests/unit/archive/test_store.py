@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacsnode.archive import store as module
-from pacsnode.archive.objects import chunks_of, name_of
+from pacsnode.archive.objects import name_of
 from pacsnode.archive.store import Outcome, Store, StoreRequest
 from pacsnode.dicom.uid import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -35,6 +35,7 @@ from pacsnode.errors import (
 from pacsnode.index.base import Added, Adding, Arrival, Located
 from pacsnode.state.base import CustodyKind
 from pacsnode.storage.memory import BytesReadable
+from pacsnode.storage.reading import chunks_of
 from tests.factories import JPEG_LOSSLESS, MR, Parts, Sample, element, padded
 
 SAMPLE = Sample()

@@ -5,7 +5,7 @@ import time
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsnode.dicom.attributes import BY_KEYWORD, Level
@@ -448,13 +448,11 @@ def test_a_retrieve_by_a_pattern_of_issuers_is_refused() -> None:
 # Properties and hostile bytes
 
 
-@settings(deadline=None)
 @given(queries(), st.sampled_from(SYNTAXES))
 def test_a_query_survives_its_encoding(query: Query, transfer_syntax_uid: str) -> None:
     assert parse(encode_query(query, transfer_syntax_uid), transfer_syntax_uid, query.model) == query
 
 
-@settings(deadline=None)
 @given(queries())
 def test_a_query_survives_deflation(query: Query) -> None:
     deflater = zlib.compressobj(wbits=-15)
@@ -462,7 +460,6 @@ def test_a_query_survives_deflation(query: Query) -> None:
     assert parse(data + b"\0" * (len(data) % 2), DEFLATED, query.model) == query
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from((*SYNTAXES, DEFLATED)), st.sampled_from(InformationModel))
 def test_arbitrary_bytes_raise_only_request_errors(data: bytes, syntax: str, model: InformationModel) -> None:
     for understand in (parse, parse_retrieve):
@@ -472,7 +469,6 @@ def test_arbitrary_bytes_raise_only_request_errors(data: bytes, syntax: str, mod
             pass
 
 
-@settings(deadline=None)
 @given(queries(), st.sampled_from(SYNTAXES), st.data())
 def test_damaged_identifiers_raise_only_request_errors(
     query: Query, syntax: str, data: st.DataObject
@@ -488,7 +484,6 @@ def test_damaged_identifiers_raise_only_request_errors(
             pass
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(sorted(BY_KEYWORD)), st.binary(max_size=20), max_size=6),
     st.binary(max_size=12),

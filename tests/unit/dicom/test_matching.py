@@ -227,7 +227,6 @@ def test_what_python_takes_for_a_number_need_not_be_one(text: str) -> None:
     assert number(text) is None
 
 
-@settings(deadline=None)
 @given(st.text("ab*?", max_size=8), st.text("ab*?", max_size=8))
 def test_wildcards_are_those_of_the_definition(pattern: str, text: str) -> None:
     def defined(pattern: str, text: str) -> bool:
@@ -248,7 +247,7 @@ def test_the_strategies_hit_and_miss() -> None:
     """The property tests that use them would prove nothing otherwise."""
     seen = {True: 0, False: 0}
 
-    @settings(deadline=None, max_examples=500, derandomize=True)
+    @settings(max_examples=500, derandomize=True)
     @given(queries(max_keys=1).filter(lambda query: query.keys), records(computed=True))
     def count(query: Query, record: dict[str, str]) -> None:
         seen[record_matches(query, record)] += 1

@@ -5,7 +5,7 @@ import zlib
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import config
 from pydicom.dataset import Dataset
@@ -246,7 +246,6 @@ def test_an_escape_character_cannot_switch_the_character_set() -> None:
     assert raw(dataset, BY_KEYWORD["PatientName"].tag).rstrip() == name.encode()
 
 
-@settings(deadline=None)
 @given(
     queries(max_keys=1),
     records(computed=True),

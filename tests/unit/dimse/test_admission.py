@@ -213,6 +213,39 @@ def test_limits_hold_over_processes_and_the_dead_give_back(descriptor: int, shar
     assert not any(shared._memory[module._OWNERS_AT :])
 
 
+HOLD_THE_LOCK = """
+with admission._locked():
+    print("done", flush=True)
+    sys.stdin.read()
+"""
+
+
+def taking(admission: Admission) -> threading.Thread:
+    thread = threading.Thread(target=lambda: admission.take("a", "X", MANY))
+    thread.start()
+    thread.join(0.2)
+    return thread
+
+
+def test_one_process_at_a_time(descriptor: int, shared: Admission) -> None:
+    with Process(HOLD_THE_LOCK, descriptor, 10, 0) as process:
+        process.done()
+        thread = taking(shared)
+        assert thread.is_alive()
+        process.process.kill()
+        thread.join(20)
+        assert not thread.is_alive()
+    assert shared.taken() == 1
+
+
+def test_one_thread_at_a_time(admission: Admission) -> None:
+    with admission._locked():
+        thread = taking(admission)
+        assert thread.is_alive()
+    thread.join(20)
+    assert admission.taken() == 1
+
+
 def test_counts_hold_under_processes(descriptor: int, shared: Admission) -> None:
     with Process(COME_AND_GO, descriptor, 3, 3000) as one, Process(COME_AND_GO, descriptor, 3, 3000) as two:
         one.done()

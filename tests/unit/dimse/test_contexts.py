@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pacsnode.access.peer import Service
 from pacsnode.dicom.uid import ACCEPTED_TRANSFER_SYNTAXES
 from pacsnode.dimse.association.acceptor import Answer
-from pacsnode.dimse.association.acse import AssociateRequest, Proposal, Roles
+from pacsnode.dimse.association.acse import APPLICATION_CONTEXT_NAME, AssociateRequest, Proposal, Roles
 from pacsnode.dimse.contexts import (
     FIND_MODELS,
     GET_MODELS,
@@ -15,6 +15,7 @@ from pacsnode.dimse.contexts import (
     VERIFICATION,
     Result,
     negotiate,
+    services_proposed,
 )
 from tests.factories import CT
 
@@ -231,3 +232,18 @@ def test_each_proposal_is_decided_in_its_order() -> None:
         7: IMPLICIT,
     }
     assert all(decision.transfer_syntax for decision in found.decisions)
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [
+        ({}, {Service.ECHO, Service.STORE, Service.FIND, Service.GET}),
+        ({CT: Roles(is_scu=False, is_scp=True)}, {Service.ECHO, Service.FIND, Service.GET}),
+        ({CT: Roles(is_scu=True, is_scp=True)}, {Service.ECHO, Service.STORE, Service.FIND, Service.GET}),
+    ],
+)
+def test_the_services_that_a_requestor_would_use(roles: dict[str, Roles], expected: set[Service]) -> None:
+    syntaxes = (VERIFICATION, CT, *list(FIND_MODELS)[:1], *GET_MODELS)
+    proposals = tuple(Proposal(2 * at + 1, syntax, ()) for at, syntax in enumerate(syntaxes))
+    request = AssociateRequest("PACSNODE", "CT1", APPLICATION_CONTEXT_NAME, proposals, 0, roles)
+    assert services_proposed(request) == expected

@@ -68,7 +68,7 @@ def check_query(index: SqliteIndex, model: Model, query: Query) -> None:
     assert len({one.sop_instance_uid for one in located}) == len(located)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(arrived=several_arrivals, asked=several_queries)
 def test_every_plan_gives_what_matching_says(
     index: SqliteIndex, arrived: tuple[Arrival, ...], asked: list[Query]
@@ -77,9 +77,7 @@ def test_every_plan_gives_what_matching_says(
 
 
 @pytest.mark.prove
-@settings(
-    max_examples=50_000 // QUERIES * 2, deadline=None, suppress_health_check=list(HealthCheck), database=None
-)
+@settings(max_examples=50_000 // QUERIES * 2, suppress_health_check=list(HealthCheck), database=None)
 @given(arrived=several_arrivals, asked=several_queries)
 def test_every_plan_gives_what_matching_says_50_000_times(
     index: SqliteIndex, arrived: tuple[Arrival, ...], asked: list[Query]

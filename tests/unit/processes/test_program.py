@@ -47,9 +47,11 @@ def test_a_child_dies_with_its_parent() -> None:
         [
             sys.executable,
             "-c",
-            ("import subprocess, sys, os\n"
-            f"child = subprocess.Popen([sys.executable, '-c', {DIES_WITH!r}, str(os.getpid())])\n"
-            "os.read(0, 1)"),
+            (
+                "import subprocess, sys, os\n"
+                f"child = subprocess.Popen([sys.executable, '-c', {DIES_WITH!r}, str(os.getpid())])\n"
+                "os.read(0, 1)"
+            ),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

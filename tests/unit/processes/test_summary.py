@@ -147,7 +147,7 @@ def jobs_with(**parts: Any) -> dict[str, Any]:
             jobs_with(filing={"failures": 0, "trouble": None, "kept": 2}),
             "filing: 2 in the spool cannot be filed; the log names them",
         ),
-        (jobs_with(state={"problem": "state.db is damaged"}), "state: state.db is damaged"),
+        (jobs_with(state={"trouble": "state.db is damaged"}), "state: state.db is damaged"),
         (jobs_with(index={"error": "index-1.db is damaged"}), "index: index-1.db is damaged"),
         (jobs_with(spool={"error": "Input/output error"}), "spool: Input/output error"),
     ],

@@ -132,7 +132,7 @@ def test_a_copy_that_is_gone(copies: Copies) -> None:
 
 
 def test_a_copy_whose_checksum_is_right_and_whose_pages_are_not(copies: Copies) -> None:
-    from pacsnode.state.copies import crc32c_of
+    from pacsnode.storage.reading import crc32c_of
 
     copy = published(copies)
     path = copies.path / copy.name

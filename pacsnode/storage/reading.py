@@ -1,0 +1,29 @@
+"""All bytes of a `Readable`, in bounded chunks, and their checksum."""
+
+from collections.abc import Iterator
+
+import google_crc32c
+
+from pacsnode.errors import DamagedObject
+from pacsnode.storage.base import Readable
+
+_CHUNK_BYTES = 1 << 20
+
+
+def chunks_of(readable: Readable, offset: int = 0) -> Iterator[bytes]:
+    """Yield the bytes from `offset` on in bounded chunks; raises `DamagedObject` if they end early."""
+    buffer = memoryview(bytearray(min(_CHUNK_BYTES, max(readable.length - offset, 1))))
+    while offset < readable.length:
+        size = readable.read_into(buffer[: readable.length - offset], offset)
+        if size == 0:
+            raise DamagedObject(f"a stored file ends at {offset} of {readable.length} bytes")
+        offset += size
+        yield bytes(buffer[:size])
+
+
+def crc32c_of(readable: Readable, offset: int = 0) -> int:
+    """Return the CRC32C of the bytes from `offset` on; raises `DamagedObject` if they end early."""
+    crc = 0
+    for chunk in chunks_of(readable, offset):
+        crc = google_crc32c.extend(crc, chunk)
+    return crc
