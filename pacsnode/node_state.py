@@ -86,8 +86,11 @@ class NodeState:
         """Return the index for queries and retrieves: it refuses while the state is damaged."""
         return AnsweringIndex(index, lambda: self.trouble)
 
-    def begin_run(self, version: str) -> None:
-        """Record a start and the configuration's first snapshot; a run that ended uncleanly is said."""
+    def begin_run(self, version: str, number: int = 0) -> None:
+        """Record a start and the configuration in force; a run that ended uncleanly is said.
+
+        `number` is as in `add_snapshot`.
+        """
         if self._state is None:
             return
         try:
@@ -102,14 +105,19 @@ class NodeState:
                 before.number,
                 _time(before.started_at_ms),
             )
-        self.add_snapshot(self._config, "start")
+        self.add_snapshot(self._config, "start", number)
 
-    def add_snapshot(self, config: Config, reason: str) -> int | None:
-        """Record a configuration that is handed out; return its number, None if it cannot be recorded."""
+    def add_snapshot(self, config: Config, reason: str, number: int = 0) -> int | None:
+        """Record a configuration that is handed out; return its number, None if it cannot be recorded.
+
+        One that has a number keeps it; 0 is none.
+        """
         if self._state is None:
             return None
         try:
-            self.snapshot_number = self._state.add_snapshot(digest_of(config), reason, self._now_ms())
+            self.snapshot_number = self._state.add_snapshot(
+                digest_of(config), reason, self._now_ms(), number=number
+            )
         except PacsNodeError as error:
             log.error("the configuration's number could not be recorded: %s", error)
             return None

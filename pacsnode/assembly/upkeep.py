@@ -77,11 +77,16 @@ class Upkeep:
                 break
         self._reconcile.say()
 
-    def start(self) -> None:
-        """Begin to work in the background, which begins a run of the node."""
-        self._holdings.state.begin_run(__version__)
+    def start(self, number: int = 0) -> int:
+        """Begin to work in the background, which begins a run of the node; return the snapshot's number.
+
+        A snapshot without one, which is 0, is given the next number of the state.
+        """
+        state = self._holdings.state
+        state.begin_run(__version__, number)
         for loop in self._loops:
             loop.start()
+        return number or state.snapshot_number or 1
 
     def ring(self) -> None:
         """Say that something waits in the spool. Never blocks."""
@@ -92,11 +97,10 @@ class Upkeep:
         self._reconcile.ask()
         self._loop.ring()
 
-    def adopt(self, config: Config) -> None:
-        """Record that another configuration is in force."""
-        threading.Thread(
-            target=self._holdings.state.add_snapshot, args=(config, "reload"), name="snapshot", daemon=True
-        ).start()
+    def adopt(self, config: Config, number: int) -> None:
+        """Record that another configuration is in force, the snapshot of that number. Never blocks."""
+        record, words = self._holdings.state.add_snapshot, (config, "SIGHUP", number)
+        threading.Thread(target=record, args=words, name="snapshot", daemon=True).start()
 
     def report(self) -> dict[str, object]:
         """Return what was found last of spool, index, filing, storage and state."""

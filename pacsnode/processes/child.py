@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pacsnode.config import Config
 from pacsnode.errors import ConfigError, PacsNodeError, PermanentError, TemporaryError
@@ -40,6 +40,8 @@ from pacsnode.processes.control import (
 
 log = logging.getLogger(__name__)
 
+_Result = TypeVar("_Result")
+
 HEARTBEAT_SECONDS = 3.0
 _RING_SECONDS = 0.25
 
@@ -47,8 +49,8 @@ _RING_SECONDS = 0.25
 class Role(Protocol):
     """What a child is there for. `start` and `stop` may take long, and are called once; the others must not."""
 
-    def start(self, config: Config, number: int) -> int | None:
-        """Begin to work by the snapshot of that number; return the port that is listened on, if one is.
+    def start(self, config: Config, number: int) -> Ready:
+        """Begin to work by the snapshot of that number, which the jobs give it if it is 0; say when it works.
 
         Raises `PacsNodeError` or `OSError`.
         """
@@ -227,24 +229,27 @@ class Child:
         )
         is_first, self._config, self._snapshot = self._config is None, config, snapshot.number
         if is_first:
-            self._beside(lambda: self._role.start(config, snapshot.number), self._started)
             self._started_by = snapshot.number
+            self._beside(lambda: self._role.start(config, snapshot.number), self._started)
         elif self._is_ready:
             self._role.adopt(config, snapshot.number)
 
-    def _started(self, port: int | None, error: PacsNodeError | None) -> None:
+    def _started(self, ready: Ready | None, error: PacsNodeError | None) -> None:
         if error is not None:
             self._channel.send(Failed.because_of(error))
             self._is_over = True
             return
+        assert ready is not None
         self._is_ready = True
-        if self._config is not None and self._snapshot != self._started_by:
+        if self._snapshot == self._started_by:
+            self._snapshot = ready.snapshot
+        elif self._config is not None:
             self._role.adopt(self._config, self._snapshot)
         if self._is_bereaved:
             self._role.reconcile()
         if self._trouble is not None:
             self._role.receive_only(self._trouble)
-        self._channel.send(Ready(self._snapshot, port))
+        self._channel.send(Ready(self._snapshot, ready.port))
 
     def _end(self) -> None:
         """Let the role finish; one that has not begun has nothing to finish."""
@@ -256,13 +261,13 @@ class Child:
         else:
             self._is_over = True
 
-    def _ended(self, _: int | None, error: PacsNodeError | None) -> None:
+    def _ended(self, _: None, error: PacsNodeError | None) -> None:
         if error is not None:
             log.error("%s did not end well: %s", self._name, error)
         self._is_over = True
 
     def _beside(
-        self, work: Callable[[], int | None], then: Callable[[int | None, PacsNodeError | None], None]
+        self, work: Callable[[], _Result], then: Callable[[_Result | None, PacsNodeError | None], None]
     ) -> None:
         """Run what takes long on a thread, and `then` on the loop, with its result or error."""
 

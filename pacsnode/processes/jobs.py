@@ -4,6 +4,7 @@ from pacsnode.assembly.archive import Holdings
 from pacsnode.assembly.upkeep import Upkeep
 from pacsnode.config import Config
 from pacsnode.processes.child import Bell
+from pacsnode.processes.control import Ready
 from pacsnode.processes.program import Arguments, run
 
 
@@ -12,16 +13,16 @@ class Jobs:
 
     def __init__(self, _: Arguments, __: Bell) -> None: ...
 
-    def start(self, config: Config, _: int) -> None:
+    def start(self, config: Config, number: int) -> Ready:
         """See `Role.start`: workers begin when this has returned, so that what was acknowledged is found."""
         self._holdings = Holdings(config, process="jobs")
         self._upkeep = Upkeep(self._holdings)
         self._upkeep.recover()
-        self._upkeep.start()
+        return Ready(self._upkeep.start(number))
 
-    def adopt(self, config: Config, _: int) -> None:
+    def adopt(self, config: Config, number: int) -> None:
         """See `Role.adopt`: it is recorded; the jobs themselves have no key that can change while they run."""
-        self._upkeep.adopt(config)
+        self._upkeep.adopt(config, number)
 
     def look(self) -> None:
         """See `Role.look`."""

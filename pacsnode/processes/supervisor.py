@@ -8,8 +8,9 @@ does nothing that can hang and imports nothing that could: neither pynetdicom no
   its reason. Later, a child that dies is started again, at once and then with longer waits.
 - A child that is silent for 10 s is killed and replaced. Time in which the supervisor itself did not run (a machine
   that was suspended) is not counted.
-- A snapshot of the configuration has a number. A new one keeps the values of keys that need a restart, so that a
-  child that is replaced never runs by other ones than its siblings.
+- A snapshot of the configuration has a number. The first gets its from the jobs, which count over restarts in the
+  state; SIGHUP waits until there is one. A new snapshot keeps the values of keys that need a restart, so that a child
+  that is replaced never runs by other ones than its siblings.
 - A stop is bounded, and a second signal changes nothing: what is in flight has its time.
 """
 
@@ -19,6 +20,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -98,9 +100,10 @@ class Supervisor:
         self._stop_accepting = stop_accepting
         self._events = events
         self._now = now
-        self._snapshot = Snapshot(1, config.model_dump(mode="json"))
+        self._snapshot = Snapshot(0, config.model_dump(mode="json"))  # the jobs give the first one its number
         self._started_on = datetime.now(UTC).isoformat(timespec="seconds")
         self._is_recovered = False  # the jobs have been ready once
+        self._is_reload_due = False
         self._is_ready = False
         self._stop_by: float | None = None
         self._failure: PacsNodeError | None = None
@@ -267,12 +270,15 @@ class Supervisor:
         log.info("%s (process %s) is ready", post.name, post.pid)
         if post.duty.does_jobs and not self._is_recovered:
             self._is_recovered = True
+            self._snapshot = replace(self._snapshot, number=post.snapshot)
             for other in self._posts:
                 if not other.duty.does_jobs:
                     other.send(self._snapshot)
         if not self._is_ready and all(one.state is State.READY for one in self._posts):
             self._is_ready = True
             self._events.ready(next(one.port for one in self._posts if one.port is not None))
+            if self._is_reload_due:
+                self._reload()
 
     def _tell_jobs(self, message: Message) -> None:
         for post in self._posts:
@@ -305,6 +311,9 @@ class Supervisor:
                 post.state = State.ENDING
 
     def _reload(self) -> None:
+        if not self._is_ready:
+            self._is_reload_due = True
+            return
         self._events.reloading()
         try:
             wanted = self._read()
@@ -319,6 +328,5 @@ class Supervisor:
         self._snapshot = Snapshot(self._snapshot.number + 1, self._config.model_dump(mode="json"))
         log.info("the configuration was read again: snapshot %d is in force", self._snapshot.number)
         for post in self._posts:
-            if self._is_recovered or post.duty.does_jobs:
-                post.send(self._snapshot)
+            post.send(self._snapshot)
         self._events.reloaded(f"snapshot {self._snapshot.number}")

@@ -17,6 +17,7 @@ from pacsnode.jobs.loop import Loop
 from pacsnode.metrics import Metrics
 from pacsnode.observe import Observers
 from pacsnode.processes.child import Bell
+from pacsnode.processes.control import Ready
 from pacsnode.processes.program import Arguments, run
 
 _SWITCH_SECONDS = 0.0001
@@ -35,7 +36,7 @@ class Worker:
         self._metrics = Metrics()
         self._upkeep: Upkeep | None = None
 
-    def start(self, config: Config, number: int) -> int:
+    def start(self, config: Config, number: int) -> Ready:
         """See `Role.start`."""
         # One thread that computes would otherwise hold back all others by 5 ms at each system call of theirs.
         sys.setswitchinterval(_SWITCH_SECONDS)
@@ -45,7 +46,7 @@ class Worker:
         if self._with_jobs:
             self._upkeep = Upkeep(self._holdings)
             self._upkeep.recover()
-            self._upkeep.start()
+            number = self._upkeep.start(number)
             stored = self._upkeep.ring
         else:
             self._custody.start()
@@ -57,13 +58,13 @@ class Worker:
             number=number,
         )
         self._service.start(self._listening, self._turns)
-        return self._service.port
+        return Ready(number, self._service.port)
 
     def adopt(self, config: Config, number: int) -> None:
         """See `Role.adopt`."""
         self._service.adopt(config, number)
         if self._upkeep is not None:
-            self._upkeep.adopt(config)
+            self._upkeep.adopt(config, number)
 
     def look(self) -> None:
         """See `Role.look`."""

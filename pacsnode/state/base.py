@@ -92,8 +92,11 @@ class State(Protocol):
     def end_run(self, number: int, at_ms: int) -> None:
         """Record that a run ended cleanly."""
 
-    def add_snapshot(self, digest: str, reason: str, at_ms: int) -> int:
-        """Record a configuration that is handed out, and return its number: one more than any before."""
+    def add_snapshot(self, digest: str, reason: str, at_ms: int, *, number: int = 0) -> int:
+        """Record a configuration that is handed out, and return its number.
+
+        That is one more than any before, or `number` unless that is 0. What is recorded of a number already stays.
+        """
 
     def revision(self) -> Revision:
         """Return the revision that is committed."""

@@ -91,12 +91,13 @@ class SqliteState:
             )
         )
 
-    def add_snapshot(self, digest: str, reason: str, at_ms: int) -> int:
+    def add_snapshot(self, digest: str, reason: str, at_ms: int, *, number: int = 0) -> int:
         """See `State.add_snapshot`."""
 
         def add(connection: sqlite3.Connection) -> int:
-            insert = "INSERT INTO snapshot (digest, reason, at_ms) VALUES (?, ?, ?)"
-            return connection.execute(insert, (digest, reason, at_ms)).lastrowid or 0
+            insert = "INSERT OR IGNORE INTO snapshot (number, digest, reason, at_ms) VALUES (?, ?, ?, ?)"
+            added = connection.execute(insert, (number or None, digest, reason, at_ms))
+            return number or added.lastrowid or 0
 
         return self._write(add)
 

@@ -91,6 +91,13 @@ def test_snapshots_are_numbered_upwards_over_restarts(path: Path) -> None:
     assert numbers == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_snapshot_keeps_the_number_that_it_has(state: State) -> None:
+    assert state.add_snapshot("digest", "start", AT_MS) == 1
+    assert state.add_snapshot("other", "SIGHUP", AT_MS, number=4) == 4
+    assert state.add_snapshot("later", "start", AT_MS, number=4) == 4  # as by jobs that are started again
+    assert state.add_snapshot("digest", "start", AT_MS) == 5
+
+
 def test_every_write_raises_the_revision_and_reading_does_not(state: State) -> None:
     seen = [state.revision().number]
     for write in (

@@ -16,6 +16,7 @@ from pydicom import Dataset
 
 from pacsnode.access.peer import Service
 from pacsnode.access.policy import Claim, Rights
+from pacsnode.assembly.service import rules_of
 from pacsnode.config.model import Config
 from pacsnode.dimse import scu
 from pacsnode.dimse.admission import Limits
@@ -24,7 +25,7 @@ from pacsnode.dimse.rules import Terms, Timeouts
 from pacsnode.dimse.scu import Caller, Remote
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import ConfigError, OutOfResources, PermanentError
-from pacsnode.node import Node, open_archive, rules_of
+from pacsnode.node import Node, open_archive
 from pacsnode.observe import AssociationEnded, InstanceStored, QueryAnswered, RetrieveEnded, Verified
 from tests.factories import Heard, Sample
 

@@ -154,7 +154,7 @@ def test_damage_that_the_copy_finds_has_the_same_consequence(
 def test_a_start_and_a_stop_that_cannot_be_recorded_are_said(
     config: Config, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OutOfResources("disk is full")
 
     for method in ("begin_run", "add_snapshot", "end_run"):

@@ -18,6 +18,7 @@ from pacsnode.processes.control import Channel, Doorbell, Failed, Heartbeat, Mes
 from pacsnode.processes.program import Arguments
 
 BEAT_SECONDS = 0.1
+FIRST = 41  # the number that the jobs give the first snapshot
 
 
 class FakeChild:
@@ -49,7 +50,7 @@ class FakeChild:
         self.heard.append(type(message).__name__)
         match message:
             case Snapshot():
-                is_first, self.number = self.number == 0, message.number
+                is_first, self.number = self.number == 0, message.number or FIRST
                 if is_first:
                     self.begin()
             case Stop():

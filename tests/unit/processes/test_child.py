@@ -32,6 +32,7 @@ from pacsnode.processes.control import (
 from tests.faults import bounded
 
 BOUND = 20.0
+FIRST = 41
 
 
 class FakeRole:
@@ -46,12 +47,12 @@ class FakeRole:
         self.is_moving = True
         self.found: str | None = None
 
-    def start(self, config: Config, number: int) -> int:
+    def start(self, config: Config, number: int) -> Ready:
         assert self.may_start.wait(BOUND)
         if self.failure is not None:
             raise self.failure
         self.done.put(("start", number))
-        return 4711
+        return Ready(number or FIRST, 4711)
 
     def adopt(self, config: Config, number: int) -> None:
         self.done.put(("adopt", (number, config.limits.per_ip)))
@@ -151,6 +152,14 @@ def test_it_begins_with_its_first_snapshot(upstairs: Upstairs) -> None:
     assert upstairs.hear(Heartbeat) == Heartbeat(0)
     upstairs.begin()
     assert upstairs.hear(Heartbeat) == Heartbeat(1, {"well": True})
+
+
+def test_a_first_snapshot_without_a_number_is_given_one(upstairs: Upstairs) -> None:
+    upstairs.say(snapshot(0))
+    assert upstairs.hear(Ready) == Ready(FIRST, 4711)
+    assert upstairs.hear(Heartbeat).snapshot == FIRST
+    upstairs.say(snapshot(FIRST + 1, per_ip=2))
+    assert [upstairs.role.did(), upstairs.role.did()] == [("start", 0), ("adopt", (FIRST + 1, 2))]
 
 
 def test_it_follows_and_ends(upstairs: Upstairs) -> None:

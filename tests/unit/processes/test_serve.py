@@ -23,6 +23,7 @@ from pacsnode.processes import serve as module
 from pacsnode.processes.post import Duty
 from pacsnode.processes.serve import serve
 from pacsnode.processes.signals import SIGNALS
+from tests.unit.processes.fake_child import FIRST
 from tests.unit.processes.supervising import FAKE
 
 
@@ -112,7 +113,7 @@ def test_the_service_manager_hears(
     assert order == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
     assert any(line.startswith("WATCHDOG=1") for line in said)
     assert any("STATUS=PACSNODE listens on port" in line for line in said)
-    assert any("snapshot 2" in line for line in said)
+    assert any(f"snapshot {FIRST + 1}" in line for line in said)
 
 
 def test_the_dead_give_their_places_back() -> None:

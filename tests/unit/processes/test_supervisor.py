@@ -12,6 +12,7 @@ from pacsnode.errors import ConfigError, PermanentError
 from pacsnode.processes import post as posts
 from pacsnode.processes import supervisor as module
 from tests.faults import bounded
+from tests.unit.processes.fake_child import FIRST
 from tests.unit.processes.supervising import BOUND, Running
 
 
@@ -31,7 +32,8 @@ def test_it_is_ready_when_all_are_and_ends_when_told() -> None:
         assert node.hears("ready") == node.accepting.fileno()
         pids = [post.pid for post in node.posts]
         assert None not in pids
-        assert node.supervisor.status()["snapshot"] == 1
+        assert node.supervisor.status()["snapshot"] == FIRST
+        assert [one["snapshot"] for one in node.supervisor.status()["processes"]] == [FIRST] * 3
         node.signals.send(signal.SIGTERM)
         node.hears("stopping")
         assert node.ended() is None
@@ -139,13 +141,21 @@ def test_a_new_configuration_is_handed_out_by_number(caplog: pytest.LogCaptureFi
         node.hears("ready")
         node.signals.send(signal.SIGHUP)
         node.hears("reloading")
-        assert node.hears("reloaded") == "snapshot 2"
-        node.until(lambda one: one["snapshot"] == 2, "worker 0")
-        node.until(lambda one: one["snapshot"] == 2, "jobs")
+        assert node.hears("reloaded") == f"snapshot {FIRST + 1}"
+        node.until(lambda one: one["snapshot"] == FIRST + 1, "worker 0")
+        node.until(lambda one: one["snapshot"] == FIRST + 1, "jobs")
         node.posts[1].kill()
-        node.until(lambda one: one["restarts"] == 1 and one["snapshot"] == 2, "worker 0")
+        node.until(lambda one: one["restarts"] == 1 and one["snapshot"] == FIRST + 1, "worker 0")
         assert node.supervisor._config.dicom.port == Config().dicom.port  # a replaced one as its siblings
     assert "dicom.port has changed; it is taken over by a restart" in caplog.text
+
+
+def test_a_configuration_is_read_again_once_all_are_ready() -> None:
+    with Running() as node:
+        node.signals.send(signal.SIGHUP)
+        node.hears("ready")
+        assert node.hears("reloaded") == f"snapshot {FIRST + 1}"
+        node.until(lambda one: one["snapshot"] == FIRST + 1, "worker 0")
 
 
 def test_a_wrong_configuration_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -155,8 +165,8 @@ def test_a_wrong_configuration_changes_nothing(caplog: pytest.LogCaptureFixture)
     with Running(read=read) as node:
         node.hears("ready")
         node.signals.send(signal.SIGHUP)
-        assert node.hears("reloaded") == "snapshot 1; the changed configuration is wrong"
-        assert node.supervisor.status()["snapshot"] == 1
+        assert node.hears("reloaded") == f"snapshot {FIRST}; the changed configuration is wrong"
+        assert node.supervisor.status()["snapshot"] == FIRST
     assert "the configuration is not taken over: config.toml:3: dicom.prot" in caplog.text
     assert "the configuration is not taken over: config.toml:4: no value" in caplog.text
 
