@@ -56,6 +56,7 @@ class ServedNode:
         overrides = {f"PACSNODE_{key.upper()}": value for key, value in settings.items()}
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PACSNODE_")}
         self._environment = {**inherited, **overrides, "PACSNODE_CONFIG": os.devnull}
+        self.inherits: tuple[int, ...] = ()  # descriptors
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
 
     def launch(self) -> None:
@@ -67,6 +68,7 @@ class ServedNode:
             stdout=subprocess.PIPE,
             stderr=self._log,
             start_new_session=True,
+            pass_fds=self.inherits,
         )
 
     def start(self) -> Self:

@@ -12,6 +12,7 @@ from pacsnode.cli.program import Program, data_dir_option, json_option, pass_pro
 
 if TYPE_CHECKING:
     from pacsnode.config import Config
+    from pacsnode.processes.serve import Listening
 
 
 @click.command()
@@ -56,17 +57,17 @@ def serve(
         log_as_configured(now)
         return now
 
-    def ready(listening_ae_title: str, listening_port: int) -> None:
+    def ready(at: "Listening") -> None:
         output.item(
             "listening",
             {
-                "ae_title": listening_ae_title,
-                "host": config.dicom.host,
-                "port": listening_port,
+                "ae_title": config.dicom.ae_title,
+                "host": at.host,
+                "port": at.port,
                 "data_dir": str(config.node.data_dir),
                 "configuration": str(loaded.file) if loaded.file else None,
             },
-            f"{listening_ae_title} listens on {_host(config.dicom.host)}:{listening_port}, "
+            f"{config.dicom.ae_title} listens on {_host(at.host)}:{at.port}, "
             f"data in {config.node.data_dir}, configuration {loaded.file or 'built in'}",
         )
 

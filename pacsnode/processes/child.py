@@ -49,8 +49,8 @@ _RING_SECONDS = 0.25
 class Role(Protocol):
     """What a child is there for. `start` and `stop` may take long, and are called once; the others must not."""
 
-    def start(self, config: Config, number: int) -> Ready:
-        """Begin to work by the snapshot of that number, which the jobs give it if it is 0; say when it works.
+    def start(self, config: Config, number: int) -> int:
+        """Begin to work by the snapshot of that number, and return that; the jobs number a snapshot 0.
 
         Raises `PacsNodeError` or `OSError`.
         """
@@ -234,22 +234,22 @@ class Child:
         elif self._is_ready:
             self._role.adopt(config, snapshot.number)
 
-    def _started(self, ready: Ready | None, error: PacsNodeError | None) -> None:
+    def _started(self, number: int | None, error: PacsNodeError | None) -> None:
         if error is not None:
             self._channel.send(Failed.because_of(error))
             self._is_over = True
             return
-        assert ready is not None
+        assert number is not None
         self._is_ready = True
         if self._snapshot == self._started_by:
-            self._snapshot = ready.snapshot
+            self._snapshot = number
         elif self._config is not None:
             self._role.adopt(self._config, self._snapshot)
         if self._is_bereaved:
             self._role.reconcile()
         if self._trouble is not None:
             self._role.receive_only(self._trouble)
-        self._channel.send(Ready(self._snapshot, ready.port))
+        self._channel.send(Ready(self._snapshot))
 
     def _end(self) -> None:
         """Let the role finish; one that has not begun has nothing to finish."""

@@ -5,7 +5,7 @@
            Bereaved   a child has died: look at what it may have left
            Damaged    the state is damaged: receive only
            Stop       finish what is under way, and end
-    up     Ready      it works; a worker's port
+    up     Ready      it works, and by which snapshot
            Heartbeat  its loop woke; how it is
            Doorbell   something waits in the spool: the supervisor passes it on to the jobs
            Damaged    the state was found damaged: the supervisor passes it on to the others
@@ -68,7 +68,6 @@ class Ready:
     """The child works, by the snapshot of that number."""
 
     snapshot: int
-    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,6 @@ _TYPES = {
     "number": int,
     "config": dict,
     "snapshot": int,
-    "port": int | None,
     "report": dict,
     "fault": str,
     "text": str,

@@ -4,7 +4,6 @@ from pacsnode.assembly.archive import Holdings
 from pacsnode.assembly.upkeep import Upkeep
 from pacsnode.config import Config
 from pacsnode.processes.child import Bell
-from pacsnode.processes.control import Ready
 from pacsnode.processes.program import Arguments, run
 
 
@@ -13,12 +12,12 @@ class Jobs:
 
     def __init__(self, _: Arguments, __: Bell) -> None: ...
 
-    def start(self, config: Config, number: int) -> Ready:
+    def start(self, config: Config, number: int) -> int:
         """See `Role.start`: workers begin when this has returned, so that what was acknowledged is found."""
         self._holdings = Holdings(config, process="jobs")
         self._upkeep = Upkeep(self._holdings)
         self._upkeep.recover()
-        return Ready(self._upkeep.start(number))
+        return self._upkeep.start(number)
 
     def adopt(self, config: Config, number: int) -> None:
         """See `Role.adopt`: it is recorded; the jobs themselves have no key that can change while they run."""

@@ -88,7 +88,6 @@ class Post:
         self.start_at = 0.0
         self.starts = 0
         self.snapshot = 0
-        self.port: int | None = None
         self.report: dict[str, Any] = {}
 
     @property
@@ -139,7 +138,7 @@ class Post:
         match message:
             case Ready():
                 self.state = State.READY if self.state is State.STARTING else self.state
-                self.snapshot, self.port = message.snapshot, message.port
+                self.snapshot = message.snapshot
             case Heartbeat():
                 self.snapshot, self.report = message.snapshot, message.report
 

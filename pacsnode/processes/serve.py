@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pacsnode.accepting import listening_socket, shared_counts
 from pacsnode.assembly.folders import locked
@@ -24,29 +25,33 @@ from pacsnode.processes.supervisor import Events, Supervisor
 log = logging.getLogger(__name__)
 
 
+class Listening(NamedTuple):
+    """Where the node listens: of an inherited socket, what it is bound to."""
+
+    host: str
+    port: int
+
+
 class _Told(Events):
     """Tells whoever started the node, and the service manager; frees the places of processes that have died."""
 
     def __init__(
         self,
-        config: Config,
-        ready: Callable[[str, int], None] | None,
+        listening: Listening,
+        ready: Callable[[Listening], None] | None,
         notifier: Notifier,
         admission: Admission,
     ) -> None:
-        self._config = config
+        self._listening = listening
         self._ready = ready
         self._notifier = notifier
         self._admission = admission
-        self._where = ""
 
-    def ready(self, port: int) -> None:
+    def ready(self) -> None:
         """See `Events`."""
-        ae_title = self._config.dicom.ae_title
-        self._where = f"{ae_title} listens on port {port}"
         if self._ready is not None:
-            self._ready(ae_title, port)
-        self._notifier.ready(self._where)
+            self._ready(self._listening)
+        self._notifier.ready(f"listens on port {self._listening.port}")
 
     def reloading(self) -> None:
         """See `Events`."""
@@ -54,7 +59,7 @@ class _Told(Events):
 
     def reloaded(self, text: str) -> None:
         """See `Events`."""
-        self._notifier.ready(f"{self._where}; {text}")
+        self._notifier.ready(f"listens on port {self._listening.port}; {text}")
 
     def stopping(self) -> None:
         """See `Events`."""
@@ -73,9 +78,9 @@ def serve(
     config: Config,
     *,
     read: Callable[[], Config] | None = None,
-    ready: Callable[[str, int], None] | None = None,
+    ready: Callable[[Listening], None] | None = None,
 ) -> None:
-    """Run a node until SIGTERM or SIGINT; `ready` is called with AE title and port once all of it works.
+    """Run a node until SIGTERM or SIGINT; `ready` is called once all of it works.
 
     `read` gives the configuration of now when SIGHUP asks for it, raising `ConfigError` for a wrong one. A socket
     that a service manager has opened is used in place of `dicom.host` and `dicom.port`. Raises `PacsNodeError` or
@@ -94,22 +99,22 @@ def serve(
         opened.callback(os.close, admission)
         places = Admission(admission)
         opened.callback(places.close)
+        at = Listening(*listening.getsockname()[:2])
         supervisor = Supervisor(
             config,
             [Post(duty, command=command) for duty in _duties(config, listening, admission, opened)],
             read=read or (lambda: config),
             stop_accepting=listening.close,
-            events=_Told(config, ready, notifier, places),
+            events=_Told(at, ready, notifier, places),
         )
-        address = listening.getsockname()
-        about = {
-            "data_dir": str(config.node.data_dir),
-            "listening": [
-                {"ae_title": config.dicom.ae_title, "host": address[0], "port": address[1]},
-            ],
-        }
 
         def report() -> Mapping[str, object]:
+            about = {
+                "data_dir": str(config.node.data_dir),
+                "listening": [
+                    {"ae_title": supervisor.config.dicom.ae_title, "host": at.host, "port": at.port}
+                ],
+            }
             return node_report({**supervisor.status(), **about}, now=datetime.now(UTC))
 
         asked = ReportSocket(config.node.data_dir, report)

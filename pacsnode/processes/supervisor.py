@@ -60,7 +60,7 @@ class SignalSource(Protocol):
 class Events:
     """What the outside hears of the node. Subclasses say it to somebody; here nobody listens."""
 
-    def ready(self, port: int) -> None:
+    def ready(self) -> None:
         """All children are ready for the first time."""
 
     def reloading(self) -> None:
@@ -121,6 +121,11 @@ class Supervisor:
                 self._select(self._seconds_left())
         if self._failure is not None:
             raise self._failure
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._config
 
     def watch(self, source: Any, callback: Callable[[], None]) -> None:
         """Call back when a source that has a descriptor is readable."""
@@ -276,7 +281,7 @@ class Supervisor:
                     other.send(self._snapshot)
         if not self._is_ready and all(one.state is State.READY for one in self._posts):
             self._is_ready = True
-            self._events.ready(next(one.port for one in self._posts if one.port is not None))
+            self._events.ready()
             if self._is_reload_due:
                 self._reload()
 

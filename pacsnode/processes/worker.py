@@ -17,7 +17,6 @@ from pacsnode.jobs.loop import Loop
 from pacsnode.metrics import Metrics
 from pacsnode.observe import Observers
 from pacsnode.processes.child import Bell
-from pacsnode.processes.control import Ready
 from pacsnode.processes.program import Arguments, run
 
 _SWITCH_SECONDS = 0.0001
@@ -36,7 +35,7 @@ class Worker:
         self._metrics = Metrics()
         self._upkeep: Upkeep | None = None
 
-    def start(self, config: Config, number: int) -> Ready:
+    def start(self, config: Config, number: int) -> int:
         """See `Role.start`."""
         # One thread that computes would otherwise hold back all others by 5 ms at each system call of theirs.
         sys.setswitchinterval(_SWITCH_SECONDS)
@@ -58,7 +57,7 @@ class Worker:
             number=number,
         )
         self._service.start(self._listening, self._turns)
-        return Ready(number, self._service.port)
+        return number
 
     def adopt(self, config: Config, number: int) -> None:
         """See `Role.adopt`."""

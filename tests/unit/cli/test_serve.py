@@ -13,6 +13,7 @@ from pacsnode.access.policy import UnknownPeers
 from pacsnode.cli.exit_codes import exit_code
 from pacsnode.config import Config
 from pacsnode.errors import ConfigError, PacsNodeError
+from pacsnode.processes.serve import Listening
 
 readers: list[Callable[[], Config]] = []
 
@@ -21,11 +22,11 @@ readers: list[Callable[[], Config]] = []
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     configs: list[Config] = []
 
-    def serve(config: Config, *, read: Callable[[], Config], ready: Callable[[str, int], None]) -> None:
+    def serve(config: Config, *, read: Callable[[], Config], ready: Callable[[Listening], None]) -> None:
         assert read() == config
         configs.append(config)
         readers.append(read)
-        ready(config.dicom.ae_title, 4242)
+        ready(Listening(config.dicom.host, 4242))
 
     module = ModuleType("pacsnode.processes.serve")
     module.serve = serve  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ class FakeChild:
         self.behaviour = behaviour
         self.socket = socket.socket(fileno=arguments.control)
         self.channel = Channel(self.socket)
-        self.port = arguments.listening if arguments.listening >= 0 else None
+        self.is_worker = arguments.listening >= 0
         self.number = self.beats = 0
         self.heard: list[str] = []
         self.is_over = False
@@ -65,8 +65,8 @@ class FakeChild:
             return
         if self.behaviour == "waits":
             return
-        self.channel.send(Ready(self.number, self.port))
-        if self.port is not None:
+        self.channel.send(Ready(self.number))
+        if self.is_worker:
             self.channel.send(Doorbell())
         if self.behaviour == "hangs":
             selectors.DefaultSelector().select(60)

@@ -18,7 +18,6 @@ from tests.faults import bounded
 
 FAKE = str(Path(__file__).with_name("fake_child.py"))
 BOUND = 20.0
-PORT = 11112  # the fake worker says its descriptor for its port; any will do that is inherited
 
 
 class FakeSignals:
@@ -50,8 +49,8 @@ class Told(Events):
     def __init__(self) -> None:
         self.said: queue.Queue[tuple[str, Any]] = queue.Queue()
 
-    def ready(self, port: int) -> None:
-        self.said.put(("ready", port))
+    def ready(self) -> None:
+        self.said.put(("ready", None))
 
     def reloading(self) -> None:
         self.said.put(("reloading", None))

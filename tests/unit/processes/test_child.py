@@ -47,12 +47,12 @@ class FakeRole:
         self.is_moving = True
         self.found: str | None = None
 
-    def start(self, config: Config, number: int) -> Ready:
+    def start(self, config: Config, number: int) -> int:
         assert self.may_start.wait(BOUND)
         if self.failure is not None:
             raise self.failure
         self.done.put(("start", number))
-        return Ready(number or FIRST, 4711)
+        return number or FIRST
 
     def adopt(self, config: Config, number: int) -> None:
         self.done.put(("adopt", (number, config.limits.per_ip)))
@@ -118,7 +118,7 @@ class Upstairs:
 
     def begin(self) -> None:
         self.say(snapshot(1))
-        assert self.hear(Ready) == Ready(1, 4711)
+        assert self.hear(Ready) == Ready(1)
         assert self.role.did() == ("start", 1)
 
     def ends(self) -> bool:
@@ -156,7 +156,7 @@ def test_it_begins_with_its_first_snapshot(upstairs: Upstairs) -> None:
 
 def test_a_first_snapshot_without_a_number_is_given_one(upstairs: Upstairs) -> None:
     upstairs.say(snapshot(0))
-    assert upstairs.hear(Ready) == Ready(FIRST, 4711)
+    assert upstairs.hear(Ready) == Ready(FIRST)
     assert upstairs.hear(Heartbeat).snapshot == FIRST
     upstairs.say(snapshot(FIRST + 1, per_ip=2))
     assert [upstairs.role.did(), upstairs.role.did()] == [("start", 0), ("adopt", (FIRST + 1, 2))]
@@ -187,7 +187,7 @@ def test_what_comes_while_it_starts_is_not_lost(upstairs: Upstairs) -> None:
         ("reconcile", None),
         ("receive only", "gone"),
     ]
-    assert upstairs.hear(Ready) == Ready(2, 4711)
+    assert upstairs.hear(Ready) == Ready(2)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,6 @@ MESSAGES: list[Message] = [
     Bereaved(),
     Damaged("state-1.db is damaged"),
     Stop(),
-    Ready(7, 11112),
     Ready(7),
     Heartbeat(7, {"stored": 3, "rate": 0.5, "last": None}),
     Failed("ConfigError", "spool.path: cannot be made"),
@@ -85,7 +84,7 @@ def framed(body: bytes) -> bytes:
         b'{"is": "Snapshot", "number": 1}',
         b'{"is": "Snapshot", "number": "1", "config": {}}',
         b'{"is": "Snapshot", "number": true, "config": {}}',
-        b'{"is": "Ready", "snapshot": 1, "port": "104"}',
+        b'{"is": "Ready", "snapshot": "1"}',
         b'{"is": "Heartbeat", "snapshot": 1, "report": []}',
     ],
 )

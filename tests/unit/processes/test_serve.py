@@ -56,13 +56,14 @@ def config_in(folder: Path, **sections: Any) -> Config:
 def test_it_runs_until_a_signal(tmp_path: Path, fakes: dict[str, str], number: int) -> None:
     told: list[str] = []
 
-    def ready(ae_title: str, _: int) -> None:
-        told.append(ae_title)
+    def ready(at: module.Listening) -> None:
+        assert at.port > 0
+        told.append(at.host)
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
 
     serve(config_in(tmp_path), ready=ready)
-    assert told == ["PACSNODE"]
+    assert told == ["127.0.0.1"]
     assert not (tmp_path / report.NAME).exists()
     os.kill(os.getpid(), signal.SIGTERM)  # one that comes while the process ends says what is known
 
@@ -77,7 +78,7 @@ def test_a_failure_at_the_first_start_is_raised(tmp_path: Path, fakes: dict[str,
 
 
 def test_a_data_folder_has_one_node(tmp_path: Path, fakes: dict[str, str]) -> None:
-    def ready(_: str, __: int) -> None:
+    def ready(_: module.Listening) -> None:
         with pytest.raises(OutOfResources, match="used by another"):
             serve(config_in(tmp_path))
         os.kill(os.getpid(), signal.SIGTERM)
@@ -105,14 +106,14 @@ def test_the_service_manager_hears(
             os.kill(os.getpid(), signal.SIGTERM)
             return config_in(tmp_path, limits={"per_ip": 3})
 
-        serve(config_in(tmp_path), read=read, ready=lambda *_: os.kill(os.getpid(), signal.SIGHUP))
+        serve(config_in(tmp_path), read=read, ready=lambda _: os.kill(os.getpid(), signal.SIGHUP))
         said = []
         while not said or not said[-1].startswith("STOPPING=1"):
             said.append(manager.recv(4096).decode())
     order = [line.splitlines()[0] for line in said if not line.startswith("WATCHDOG=1")]
     assert order == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
     assert any(line.startswith("WATCHDOG=1") for line in said)
-    assert any("STATUS=PACSNODE listens on port" in line for line in said)
+    assert any("STATUS=listens on port" in line for line in said)
     assert any(f"snapshot {FIRST + 1}" in line for line in said)
 
 
@@ -123,7 +124,7 @@ def test_the_dead_give_their_places_back() -> None:
         def forget_process(self, pid: int) -> None:
             freed.append(pid)
 
-    told = module._Told(Config(), None, module.Notifier(), Places())  # type: ignore[arg-type]
+    told = module._Told(module.Listening("::1", 104), None, module.Notifier(), Places())  # type: ignore[arg-type]
     told.child_died(17)
     assert freed == [17]
     assert told.beat() is None
@@ -140,7 +141,7 @@ def test_it_says_how_it_is(tmp_path: Path, fakes: dict[str, str]) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     asking = threading.Thread(target=ask)
-    serve(config_in(tmp_path), ready=lambda *_: asking.start())
+    serve(config_in(tmp_path), ready=lambda _: asking.start())
     asking.join(20)
     assert found[0]["listening"][0]["ae_title"] == "PACSNODE"
     assert [(one["role"], one["state"]) for one in found[0]["processes"]] == [
