@@ -29,7 +29,7 @@ from pacsnode.dicom.attributes import (
     Level,
     Source,
 )
-from pacsnode.dicom.identifier import (
+from pacsnode.dicom.query import (
     InformationModel,
     Key,
     Matching,

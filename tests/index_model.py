@@ -12,8 +12,8 @@ from pacsnode.dicom import temporal
 from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, Level, Source
 from pacsnode.dicom.charset import folded
 from pacsnode.dicom.header import Header
-from pacsnode.dicom.identifier import Query
 from pacsnode.dicom.matching import is_visible, record_matches
+from pacsnode.dicom.query import Query
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Adding, Arrival, Row
 from tests.factories_query import SENDERS, records

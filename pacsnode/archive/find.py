@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from pacsnode.dicom.identifier import Query
+from pacsnode.dicom.query import Query
 from pacsnode.errors import OutOfResources
 from pacsnode.index.base import Index, Row
 

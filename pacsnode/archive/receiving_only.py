@@ -5,7 +5,7 @@ Arrivals do not pass through here: a C-STORE is as durable as ever.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pacsnode.dicom.identifier import Query
+from pacsnode.dicom.query import Query
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import ReceivingOnly
 from pacsnode.index.base import Added, Arrival, Index, Located, Row

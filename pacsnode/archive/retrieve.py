@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from pacsnode.archive.objects import Objects
-from pacsnode.dicom.identifier import Query
+from pacsnode.dicom.query import Query
 from pacsnode.index.base import Index, Located
 from pacsnode.storage.base import Readable
 

@@ -11,7 +11,7 @@ from pacsnode.cli.program import Program, data_dir_option, json_option, pass_pro
 
 if TYPE_CHECKING:
     from pacsnode.dicom.attributes import Level
-    from pacsnode.dicom.identifier import Query
+    from pacsnode.dicom.query import Query
     from pacsnode.index.base import Index, Located
 
 _COLUMNS = (
@@ -84,7 +84,7 @@ def show(program: Program, *, output: Output, data_dir: str | None, uid: str) ->
 def _query(level: "Level", uid: str | None, keywords: tuple[str, ...]) -> "Query":
     """Return the question for the entity with this UID, or for all of the level."""
     from pacsnode.dicom.attributes import ATTRIBUTES
-    from pacsnode.dicom.identifier import InformationModel, Key, Query, SingleValue
+    from pacsnode.dicom.query import InformationModel, Key, Query, SingleValue
 
     by_keyword = {attribute.keyword: attribute for attribute in ATTRIBUTES}
     unique = by_keyword[_UNIQUE_KEYWORDS[level - 1]]

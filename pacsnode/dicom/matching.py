@@ -25,7 +25,8 @@ from collections.abc import Mapping
 
 from pacsnode.dicom import charset, temporal
 from pacsnode.dicom.attributes import Attribute
-from pacsnode.dicom.identifier import NUMBER, Key, Query, Range, SingleValue, ValueList, Wildcard
+from pacsnode.dicom.keys import NUMBER
+from pacsnode.dicom.query import Key, Query, Range, SingleValue, ValueList, Wildcard
 from pacsnode.dicom.visibility import Trait, Visibility
 
 NUMERIC_VRS = frozenset({"IS", "DS", "US"})

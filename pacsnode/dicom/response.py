@@ -31,7 +31,8 @@ from pacsnode.dicom.attributes import (
     SPECIFIC_CHARACTER_SET,
     Attribute,
 )
-from pacsnode.dicom.identifier import CHARACTER_SET_VRS, Query
+from pacsnode.dicom.keys import CHARACTER_SET_VRS
+from pacsnode.dicom.query import Query
 
 MAX_VALUE_BYTES = 65_534  # the longest even 16-bit length (PS3.5 7.1.2)
 UNICODE = ("ISO_IR 192",)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pynetdicom import sop_class
 
 from pacsnode.access.peer import Service
-from pacsnode.dicom.identifier import InformationModel
+from pacsnode.dicom.query import InformationModel
 from pacsnode.dicom.uid import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,

@@ -5,7 +5,8 @@ import time
 from dataclasses import dataclass, replace
 
 from pacsnode.archive.find import Find
-from pacsnode.dicom.identifier import Query, parse
+from pacsnode.dicom.identifier import parse
+from pacsnode.dicom.query import Query
 from pacsnode.dicom.response import ResponseEncoder
 from pacsnode.dimse import status
 from pacsnode.dimse.association.command import response

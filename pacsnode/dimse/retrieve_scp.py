@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from pacsnode.access.policy import Refused
 from pacsnode.archive.retrieve import Ending, Retrieve, SubOperations
-from pacsnode.dicom.identifier import InformationModel, Query, parse_retrieve
+from pacsnode.dicom.identifier import parse_retrieve
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.dicom.uid import is_big_endian, is_implicit_vr
 from pacsnode.dimse import status
 from pacsnode.dimse.association.command import Element, response, sub_operation_counts

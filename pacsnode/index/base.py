@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Protocol
 
 from pacsnode.dicom.header import Header
-from pacsnode.dicom.identifier import Query
+from pacsnode.dicom.query import Query
 from pacsnode.duplicates import DuplicatePolicy
 
 

@@ -21,7 +21,7 @@ from itertools import accumulate
 
 from pacsnode.dicom import charset, matching, temporal
 from pacsnode.dicom.attributes import Attribute, Level
-from pacsnode.dicom.identifier import Key, Range, SingleValue, ValueList, Wildcard
+from pacsnode.dicom.query import Key, Range, SingleValue, ValueList, Wildcard
 from pacsnode.dicom.uid import packed, validated
 from pacsnode.index import schema
 

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import Key, Query
+from pacsnode.dicom.query import Key, Query
 from pacsnode.errors import InvalidIdentifier
 from pacsnode.index import schema, visible
 from pacsnode.index.conditions import Fragment, condition, indexed_condition, joined

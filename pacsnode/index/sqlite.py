@@ -13,7 +13,7 @@ from typing import Any
 from pacsnode.database import LOCK_WAIT_SECONDS, Database
 from pacsnode.database.header import refuse_damaged
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import Query
+from pacsnode.dicom.query import Query
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import PatientConflict, PermanentError
 from pacsnode.index import schema, sql

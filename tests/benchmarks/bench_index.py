@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pacsnode.dicom.attributes import BY_KEYWORD, Level
 from pacsnode.dicom.header import Header
-from pacsnode.dicom.identifier import InformationModel, Key, Query, Range, SingleValue, Wildcard
+from pacsnode.dicom.query import InformationModel, Key, Query, Range, SingleValue, Wildcard
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Arrival
 from pacsnode.index.sqlite import SqliteIndex

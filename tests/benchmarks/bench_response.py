@@ -8,7 +8,7 @@ import timeit
 
 from pacsnode.dicom import uid
 from pacsnode.dicom.attributes import BY_KEYWORD, Level
-from pacsnode.dicom.identifier import InformationModel, Query
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.dicom.response import ResponseEncoder
 
 ROUNDS, ROWS = 7, 5_000

@@ -10,7 +10,7 @@ from typing import Any
 
 from pacsnode.config import Config
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import InformationModel, Query
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.dimse.association.requestor import Remote
 from pacsnode.node import Node
 from pacsnode.observe import Event

@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 
 from pacsnode.config import Config
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import InformationModel, Query
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.dicom.uid import EXPLICIT_VR_LITTLE_ENDIAN
 from pacsnode.dimse.association.acse import (
     APPLICATION_CONTEXT_NAME,

@@ -10,7 +10,7 @@ import pytest
 
 from pacsnode.config.model import Config
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import InformationModel, Query
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.errors import OutOfResources, ReceivingOnly
 from pacsnode.index.sqlite import SqliteIndex
 from pacsnode.node_state import NodeState, digest_of, state_path

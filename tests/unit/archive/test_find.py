@@ -6,7 +6,7 @@ import pytest
 
 from pacsnode.archive.find import Find
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import InformationModel, Query
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.errors import OutOfResources
 from pacsnode.index.base import Row
 

@@ -8,7 +8,7 @@ from pacsnode.archive.find import Find
 from pacsnode.archive.receiving_only import AnsweringIndex
 from pacsnode.archive.retrieve import Retrieve
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import InformationModel, Query
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.dimse import status
 from pacsnode.dimse.status import FindStatus, RetrieveStatus
 from pacsnode.duplicates import DuplicatePolicy

@@ -67,7 +67,8 @@ def served(parts: Parts) -> bytes:
 
 
 def served_place(parts: Parts) -> Located:
-    from pacsnode.dicom.identifier import InformationModel, parse_retrieve
+    from pacsnode.dicom.identifier import parse_retrieve
+    from pacsnode.dicom.query import InformationModel
 
     identifier = element(0x00080018, "UI", padded(SAMPLE.uid)) + element(0x00080052, "CS", b"IMAGE ")
     identifier += element(0x0020000D, "UI", padded(SAMPLE.study)) + element(

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsnode.dicom.attributes import BY_KEYWORD, Level
-from pacsnode.dicom.identifier import (
+from pacsnode.dicom.identifier import parse, parse_retrieve
+from pacsnode.dicom.query import (
     InformationModel,
     Matching,
     Query,
@@ -17,8 +18,6 @@ from pacsnode.dicom.identifier import (
     SingleValue,
     ValueList,
     Wildcard,
-    parse,
-    parse_retrieve,
 )
 from pacsnode.errors import InvalidIdentifier, InvalidUID, RequestError, UnreadableDataSet
 from tests.factories_query import (

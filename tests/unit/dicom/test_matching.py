@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacsnode.dicom.attributes import BY_KEYWORD, Level
-from pacsnode.dicom.identifier import (
+from pacsnode.dicom.matching import matches, number, record_matches, wildcard_matches
+from pacsnode.dicom.query import (
     InformationModel,
     Key,
     Matching,
@@ -15,7 +16,6 @@ from pacsnode.dicom.identifier import (
     ValueList,
     Wildcard,
 )
-from pacsnode.dicom.matching import matches, number, record_matches, wildcard_matches
 from tests.factories_query import queries, records
 
 

@@ -22,7 +22,7 @@ from pacsnode.dicom.attributes import (
     Level,
     Source,
 )
-from pacsnode.dicom.identifier import InformationModel, Query
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.dicom.response import MAX_VALUE_BYTES, ResponseEncoder
 from tests.factories_query import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, queries, records
 

@@ -12,7 +12,7 @@ from pydicom.filereader import read_dataset
 from pacsnode.access.peer import Peer
 from pacsnode.access.sees import Sees
 from pacsnode.archive.find import Find
-from pacsnode.dicom.identifier import Query
+from pacsnode.dicom.query import Query
 from pacsnode.dicom.visibility import Trait, View
 from pacsnode.dimse.association.command import CommandField, Element
 from pacsnode.dimse.association.endings import (

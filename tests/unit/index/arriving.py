@@ -2,7 +2,7 @@
 
 from pacsnode.dicom.attributes import BY_KEYWORD, Level
 from pacsnode.dicom.header import Header
-from pacsnode.dicom.identifier import InformationModel, Key, Matching, Query, SingleValue
+from pacsnode.dicom.query import InformationModel, Key, Matching, Query, SingleValue
 from pacsnode.index.base import Arrival
 from pacsnode.index.sqlite import SqliteIndex
 

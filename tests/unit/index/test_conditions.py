@@ -6,8 +6,8 @@ import pytest
 
 from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD
 from pacsnode.dicom.charset import folded
-from pacsnode.dicom.identifier import Key, Matching, Range, SingleValue, ValueList, Wildcard
 from pacsnode.dicom.matching import matches
+from pacsnode.dicom.query import Key, Matching, Range, SingleValue, ValueList, Wildcard
 from pacsnode.errors import InvalidUID
 from pacsnode.index.columns import as_number
 from pacsnode.index.conditions import as_glob, column, condition, in_blobs, in_numbers, indexed_condition

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import Matching, Range, ValueList, Wildcard
+from pacsnode.dicom.query import Matching, Range, ValueList, Wildcard
 from pacsnode.index import sql
 from pacsnode.index.conditions import Fragment
 from pacsnode.index.sqlite import SqliteIndex

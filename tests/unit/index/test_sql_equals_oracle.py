@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import Query
+from pacsnode.dicom.query import Query
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import PatientConflict
 from pacsnode.index import sql

@@ -12,7 +12,7 @@ import pytest
 
 from pacsnode.database.writer import _Job
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import Range, ValueList, Wildcard
+from pacsnode.dicom.query import Range, ValueList, Wildcard
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import ConfigError, InvalidIdentifier, InvalidUID, PatientConflict, PermanentError
 from pacsnode.index import sql, sqlite

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pacsnode.dicom.attributes import ATTRIBUTES, Level
-from pacsnode.dicom.identifier import InformationModel, Query
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Arrival
 from pacsnode.index.sqlite import SqliteIndex, Statistics

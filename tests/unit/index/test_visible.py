@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.identifier import Matching, Query
+from pacsnode.dicom.query import Matching, Query
 from pacsnode.dicom.visibility import DEPARTMENT, INSTITUTION, ISSUER, Trait, View, Visibility, both
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import PatientConflict
