@@ -19,6 +19,8 @@ on the level of its module in PS3.3: what may differ between the images of a ser
 no image is answered with the value of another. The items of sequences are in `sequences`.
 """
 
+from collections.abc import Mapping
+
 from pacsnode.dicom import sequences
 from pacsnode.dicom.catalogue import Attribute, Catalogue, KeyType, Level, Source
 
@@ -32,6 +34,7 @@ __all__ = [
     "SPECIFIC_CHARACTER_SET",
     "STANDARD",
     "TIMEZONE_OFFSET_FROM_UTC",
+    "TIME_OF",
     "UNIQUE_KEY",
     "Attribute",
     "Catalogue",
@@ -291,6 +294,11 @@ ATTRIBUTES: tuple[Attribute, ...] = (
 STANDARD = Catalogue(ATTRIBUTES)
 BY_TAG = STANDARD.by_tag
 BY_KEYWORD = STANDARD.by_keyword
+TIME_OF: Mapping[Attribute, Attribute] = {
+    date: BY_KEYWORD[time]
+    for date in ATTRIBUTES
+    if date.vr == "DA" and (time := f"{date.keyword.removesuffix('Date')}Time") in BY_KEYWORD
+}
 UNIQUE_KEY = {a.level: a for a in ATTRIBUTES if a.key_type is KeyType.UNIQUE}
 
 # Elements of an Identifier that steer the query or are the same in each answer; they are never matched.

@@ -1,8 +1,9 @@
 """From the raw value of an attribute to the text that the index keeps.
 
 Text is decoded and without padding; several values are joined by a backslash. Dates and times are normalised
-(no dots, no colons). What a device has sent in excess is cut. A sequence becomes the JSON text of an array of
-its items, which are objects of keyword and text, or of keyword and array for a sequence in the item.
+(no dots, no colons), and text is composed (NFC); only names are as sent, since they are compared folded. What a
+device has sent in excess is cut. A sequence becomes the JSON text of an array of its items, which are objects
+of keyword and text, or of keyword and array for a sequence in the item.
 """
 
 import json
@@ -83,10 +84,11 @@ def _text_conversion(vr: str) -> Conversion:
     limit = MAX_CHARACTERS_LT if vr == "LT" else MAX_CHARACTERS
     limit_bytes = limit * _BYTES_PER_CHARACTER
     is_governed, leading = vr in _TEXT_VRS, "" if vr in _INDENTED_VRS else _PADDING
+    normalized = str if vr == "PN" else charset.normalized
 
     def convert(raw: bytes, character_sets: CharacterSets, how: Encoding) -> str:  # noqa: ARG001
         text = charset.decode(raw[:limit_bytes], vr, character_sets if is_governed else ())
-        return text.rstrip(_PADDING).lstrip(leading)[:limit]
+        return normalized(text.rstrip(_PADDING).lstrip(leading)[:limit])
 
     return convert
 

@@ -14,16 +14,15 @@ from pacsnode.dicom import elements, encoding, uid
 from pacsnode.dicom.attributes import (
     SPECIFIC_CHARACTER_SET,
     STANDARD,
-    TIMEZONE_OFFSET_FROM_UTC,
-    Attribute,
     Catalogue,
-    KeyType,
     Level,
     Source,
 )
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.conversion import CharacterSets, Conversion, character_sets_of, conversion
 from pacsnode.dicom.deflate import first_answer, inflated
 from pacsnode.dicom.nesting import Incomplete
+from pacsnode.dicom.zones import ZONES
 from pacsnode.errors import DataSetMismatch, InvalidUID
 
 __all__ = [
@@ -46,7 +45,6 @@ _REQUIRED = frozenset(_UIDS)
 
 # Longer values are rare, and memory is bounded.
 _REMEMBERED_BYTES, _REMEMBERED_SEQUENCE_BYTES = 64, 4096
-_TIMEZONE = Attribute(TIMEZONE_OFFSET_FROM_UTC, "TimezoneOffsetFromUTC", "SH", Level.IMAGE, KeyType.OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,8 @@ class Header:
     """What the index keeps of one instance; all UIDs are validated.
 
     `values` maps keywords of the catalogue (source STORED) to text as `conversion` makes it; absent and empty
-    ones are left out. TimezoneOffsetFromUTC is among them. `character_sets` are the values of (0008,0005),
-    empty for the default repertoire.
+    ones are left out. TimezoneOffsetFromUTC is among them. `character_sets` are those that text was read in:
+    the values of (0008,0005), empty for the default repertoire, unless the sender's rule says otherwise.
     """
 
     sop_class_uid: str
@@ -67,10 +65,16 @@ class Header:
 
 
 def scan(
-    data: bytes, transfer_syntax_uid: str, *, is_complete: bool = True, catalogue: Catalogue = STANDARD
+    data: bytes,
+    transfer_syntax_uid: str,
+    *,
+    is_complete: bool = True,
+    rule: CharacterSetRule = AS_SAID,
+    catalogue: Catalogue = STANDARD,
 ) -> Header:
     """Return the header of a data set, of which `data` may be a prefix if not `is_complete`.
 
+    `rule` is that of who has sent it.
     Values are cut at 1,024 characters (LT: 10,240) and are otherwise as sent, right or wrong; items that
     cannot be read are left out. Raises
     `Incomplete` when a longer prefix is needed, `DataSetMismatch` if one of the four UIDs is missing,
@@ -78,10 +82,12 @@ def scan(
     """
     wanted = _wanted(catalogue)
     if not uid.is_deflated(transfer_syntax_uid):
-        return _scanned(data, encoding.declared(transfer_syntax_uid), wanted, is_complete=is_complete)
+        return _scanned(data, encoding.declared(transfer_syntax_uid), wanted, rule, is_complete=is_complete)
     return first_answer(
         data,
-        lambda prefix, is_whole: _scanned(prefix, encoding.EXPLICIT_LITTLE, wanted, is_complete=is_whole),
+        lambda prefix, is_whole: _scanned(
+            prefix, encoding.EXPLICIT_LITTLE, wanted, rule, is_complete=is_whole
+        ),
         is_complete=is_complete,
     )
 
@@ -91,7 +97,7 @@ class _Wanted:
 
     def __init__(self, catalogue: Catalogue) -> None:
         stored = [one for one in catalogue.attributes if one.source is Source.STORED]
-        public = [one for one in (*stored, _TIMEZONE) if not one.creator]
+        public = [one for one in (*stored, ZONES[Level.IMAGE]) if not one.creator]
         self.conversions = {one.tag: (one.keyword, conversion(one)) for one in public}
         self.sequences = frozenset(one.tag for one in public if one.vr == "SQ")
         self.private = tuple((one, conversion(one)) for one in stored if one.creator)
@@ -109,7 +115,14 @@ def _in_any_block(tag: int) -> list[int]:
     return [one for block in range(0x10, 0x100) for one in (group | block, group | block << 8 | tag & 0xFF)]
 
 
-def _scanned(data: encoding.Data, claim: encoding.Encoding, wanted: _Wanted, *, is_complete: bool) -> Header:
+def _scanned(
+    data: encoding.Data,
+    claim: encoding.Encoding,
+    wanted: _Wanted,
+    rule: CharacterSetRule,
+    *,
+    is_complete: bool,
+) -> Header:
     how = encoding.detected(data, claim)
     found = elements.values_of(
         data,
@@ -122,7 +135,7 @@ def _scanned(data: encoding.Data, claim: encoding.Encoding, wanted: _Wanted, *, 
         is_complete=is_complete,
     )
     uids = _validated_uids(found)
-    character_sets = character_sets_of(bytes(found.pop(SPECIFIC_CHARACTER_SET, b"")[:256]))
+    character_sets = rule.applied(character_sets_of(bytes(found.pop(SPECIFIC_CHARACTER_SET, b"")[:256])))
     values: dict[str, str] = {}
     for tag, raw in found.items():
         entry = wanted.conversions.get(tag)
