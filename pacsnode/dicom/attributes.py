@@ -5,8 +5,10 @@ columns, query parsing, matching and the encoding of answers are all derived fro
 patient's attributes belong to the STUDY level (PS3.4 C.6.2.1.2).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from types import MappingProxyType
 
 
 class Level(IntEnum):
@@ -36,7 +38,13 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute that can be asked for. `column` is its name in the index."""
+    """One attribute that can be asked for. `column` is its name in the index.
+
+    A sequence (VR SQ) has the attributes of its items, on the sequence's level; such an item may hold
+    sequences of its own, whose items hold none. A private attribute has its `creator` and the tag
+    `0xGGGG00EE`: the block is another in each data set (PS3.5 7.8.1). `is_extra` marks what the
+    configuration adds.
+    """
 
     tag: int
     keyword: str
@@ -45,6 +53,9 @@ class Attribute:
     key_type: KeyType
     multi_valued: bool = False
     source: Source = Source.STORED
+    items: tuple["Attribute", ...] = ()
+    creator: str = ""
+    is_extra: bool = False
 
     @property
     def column(self) -> str:
@@ -61,6 +72,39 @@ class Attribute:
                 name += "_"
             name += char.lower()
         return name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogue:
+    """All attributes that a node knows: `STANDARD`, and what its configuration adds. Immutable.
+
+    `by_tag` has no private attributes, which are found by `private`, and no attributes of items.
+    """
+
+    attributes: tuple[Attribute, ...]
+    by_tag: Mapping[int, Attribute] = field(init=False, repr=False)
+    by_keyword: Mapping[str, Attribute] = field(init=False, repr=False)
+    _private: Mapping[tuple[int, str], Attribute] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        public = {a.tag: a for a in self.attributes if not a.creator}
+        private = {(a.tag, a.creator): a for a in self.attributes if a.creator}
+        object.__setattr__(self, "by_tag", MappingProxyType(public))
+        object.__setattr__(self, "by_keyword", MappingProxyType({a.keyword: a for a in self.attributes}))
+        object.__setattr__(self, "_private", MappingProxyType(private))
+
+    @property
+    def extra(self) -> tuple[Attribute, ...]:
+        """The attributes that the configuration adds."""
+        return tuple(a for a in self.attributes if a.is_extra)
+
+    def private(self, tag: int, creator: str) -> Attribute | None:
+        """Return the private attribute of a creator; the block of the tag does not matter."""
+        return self._private.get((tag & 0xFFFF00FF, creator))
+
+    def with_extra(self, extra: tuple[Attribute, ...]) -> "Catalogue":
+        """Return a catalogue with further attributes."""
+        return Catalogue((*self.attributes, *extra)) if extra else self
 
 
 _U, _R, _O = KeyType.UNIQUE, KeyType.REQUIRED, KeyType.OPTIONAL
@@ -151,8 +195,9 @@ ATTRIBUTES: tuple[Attribute, ...] = tuple(
     )
     for row in rows
 )
-BY_TAG = {attribute.tag: attribute for attribute in ATTRIBUTES}
-BY_KEYWORD = {attribute.keyword: attribute for attribute in ATTRIBUTES}
+STANDARD = Catalogue(ATTRIBUTES)
+BY_TAG = STANDARD.by_tag
+BY_KEYWORD = STANDARD.by_keyword
 UNIQUE_KEY = {a.level: a for a in ATTRIBUTES if a.key_type is KeyType.UNIQUE}
 
 # Elements of an Identifier that steer the query or are the same in each answer; they are never matched.

@@ -48,14 +48,89 @@ class Range:
     """Range Matching (PS3.4 C.2.2.2.5), both ends inclusive, at least one given.
 
     For DA the ends are `YYYYMMDD`. For TM they are digits as sent without colons, of any precision
-    (`10`, `1030`, `103000.25`): the low end means its first instant, the high end its last.
+    (`10`, `1030`, `103000.25`): the low end means its first instant, the high end its last. For DT they are
+    `YYYYMMDDHHMMSS.ffffff`: in local time, or in UTC with `Z` behind it where the request names an offset.
     """
 
     low: str | None
     high: str | None
 
 
-Matching = SingleValue | ValueList | Wildcard | Range
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Combined date-time range matching (PS3.4 C.2.2.2.5.1), both ends inclusive, at least one given.
+
+    The attribute of the key is the date; `attributes.TIME_OF` names the time that belongs to it. The ends are
+    `YYYYMMDDHHMMSS.ffffff`.
+    """
+
+    low: str | None
+    high: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Fuzzy semantic matching of person names (PS3.4 C.2.2.2.1.1): words of a name in any order.
+
+    Each begins some word of some component of any component group. They are folded; one may hold `*` or `?`.
+    """
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Empty Value Matching (PS3.4 C.2.2.2.7): absent or without a value. It stands as two QUOTATION MARKs."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Several values of which any may match, where not all are plain text (those are a `ValueList`).
+
+    What several values mean is not defined where Multiple Value Matching is not negotiated (PS3.4 C.2.2.2.8,
+    note 4), nor for attributes of one value.
+    """
+
+    matchings: tuple["Matching", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Multiple Value Matching as negotiated (PS3.4 C.2.2.2.8): each matches some value of the attribute.
+
+    Only for multi-valued attributes; at least two, all different. The attribute may have further values.
+    """
+
+    matchings: tuple["Matching", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Sequence Matching (PS3.4 C.2.2.2.6): some one item matches all of the keys, of which there is one at least.
+
+    The attributes of the keys are among the `items` of the sequence's attribute.
+    """
+
+    keys: tuple["Key", ...]
+
+
+Matching = SingleValue | ValueList | Wildcard | Range | Moments | Words | Empty | AnyOf | AllOf | Items
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What SOP Class Extended Negotiation turned on for a C-FIND, C-MOVE or C-GET (PS3.4 C.5.1.1, C.5.2.1).
+
+    `relational` is what a requester may rely on; queries without the unique keys above their level are
+    answered without it, too.
+    """
+
+    relational: bool = False
+    combined_date_time: bool = False
+    fuzzy_names: bool = False
+    timezone_adjustment: bool = False
+    empty_value: bool = False
+    multiple_value: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +146,10 @@ class Query:
     """A valid question. All of `keys` must match; `returned` are the attributes to answer, in tag order.
 
     `returned` has no attribute with `Source.CONSTANT`; those, and the level, are added where answers are
-    encoded. `unsupported` are the tags of the Identifier that the index does not know. `visibility` is what the
-    requester may see, None for everything: an Identifier never says that, the one who answers it does.
+    encoded. A sequence in it has only those `items` that were asked for. `unsupported` are the tags of the
+    Identifier that the index does not know. `visibility` is what the requester may see, None for everything: an
+    Identifier never says that, the one who answers it does. `timezone` is the requester's offset from UTC in
+    minutes, positive to the east; None where times are compared as they are (PS3.4 C.4.1.1.3.1).
     """
 
     model: InformationModel
@@ -85,3 +162,5 @@ class Query:
     asks_instance_availability: bool = False
     is_relational: bool = False  # a unique key above the level is missing (PS3.4 C.4.1.2.2.1)
     visibility: Visibility | None = None
+    options: Options = Options()
+    timezone: int | None = None
