@@ -198,6 +198,11 @@ ATTRIBUTES: tuple[Attribute, ...] = tuple(
 STANDARD = Catalogue(ATTRIBUTES)
 BY_TAG = STANDARD.by_tag
 BY_KEYWORD = STANDARD.by_keyword
+TIME_OF: Mapping[Attribute, Attribute] = {
+    date: BY_KEYWORD[time]
+    for date in ATTRIBUTES
+    if date.vr == "DA" and (time := f"{date.keyword.removesuffix('Date')}Time") in BY_KEYWORD
+}
 UNIQUE_KEY = {a.level: a for a in ATTRIBUTES if a.key_type is KeyType.UNIQUE}
 
 # Elements of an Identifier that steer the query or are the same in each answer; they are never matched.

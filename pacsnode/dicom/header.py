@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from pacsnode.dicom import charset, elements, encoding, uid
 from pacsnode.dicom.attributes import ATTRIBUTES, SPECIFIC_CHARACTER_SET, Attribute, Source
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.deflate import first_answer, inflated
 from pacsnode.dicom.nesting import Incomplete
 from pacsnode.errors import DataSetMismatch, InvalidUID
@@ -49,7 +50,9 @@ class Header:
 
     `values` maps keywords of `attributes.ATTRIBUTES` (source STORED) to decoded text without padding; several
     values are joined by a backslash, absent and empty ones are left out. Dates and times are normalised (no
-    dots, no colons). `character_sets` are the values of (0008,0005), empty for the default repertoire.
+    dots, no colons), and text is composed (NFC); only names are as sent, since they are compared folded.
+    `character_sets` are those that text was read in: the values of (0008,0005), empty for the default repertoire,
+    unless the sender's rule says otherwise.
     """
 
     sop_class_uid: str
@@ -60,29 +63,34 @@ class Header:
     character_sets: tuple[str, ...]
 
 
-def scan(data: bytes, transfer_syntax_uid: str, *, is_complete: bool = True) -> Header:
+def scan(
+    data: bytes, transfer_syntax_uid: str, *, is_complete: bool = True, rule: CharacterSetRule = AS_SAID
+) -> Header:
     """Return the header of a data set, of which `data` may be a prefix if not `is_complete`.
 
+    `rule` is that of who has sent it.
     Values are cut at 1,024 characters (LT: 10,240) and are otherwise as sent, right or wrong. Raises
     `Incomplete` when a longer prefix is needed, `DataSetMismatch` if one of the four UIDs is missing,
     `InvalidUID`, and `UnreadableDataSet`.
     """
     if not uid.is_deflated(transfer_syntax_uid):
-        return _scanned(data, encoding.declared(transfer_syntax_uid), is_complete=is_complete)
+        return _scanned(data, encoding.declared(transfer_syntax_uid), rule, is_complete=is_complete)
     return first_answer(
         data,
-        lambda prefix, is_whole: _scanned(prefix, encoding.EXPLICIT_LITTLE, is_complete=is_whole),
+        lambda prefix, is_whole: _scanned(prefix, encoding.EXPLICIT_LITTLE, rule, is_complete=is_whole),
         is_complete=is_complete,
     )
 
 
-def _scanned(data: encoding.Data, claim: encoding.Encoding, *, is_complete: bool) -> Header:
+def _scanned(
+    data: encoding.Data, claim: encoding.Encoding, rule: CharacterSetRule, *, is_complete: bool
+) -> Header:
     found_encoding = encoding.detected(data, claim)
     found = elements.values_of(
         data, found_encoding, _WANTED, _LAST_TAG, required=_REQUIRED, is_complete=is_complete
     )
     uids = _validated_uids(found)
-    character_sets = _character_sets(bytes(found.pop(SPECIFIC_CHARACTER_SET, b"")[:256]))
+    character_sets = rule.applied(_character_sets(bytes(found.pop(SPECIFIC_CHARACTER_SET, b"")[:256])))
     values: dict[str, str] = {}
     order = found_encoding.order
     for tag, raw in found.items():
@@ -148,10 +156,11 @@ def _text_conversion(vr: str) -> _Conversion:
     limit = MAX_CHARACTERS_LT if vr == "LT" else MAX_CHARACTERS
     limit_bytes = limit * _BYTES_PER_CHARACTER
     is_governed, leading = vr in _TEXT_VRS, "" if vr == "LT" else _PADDING  # PS3.5 6.2: spaces begin an LT
+    normalized = str if vr == "PN" else charset.normalized
 
     def convert(raw: bytes, character_sets: tuple[str, ...], order: encoding.ByteOrder) -> str:  # noqa: ARG001
         text = charset.decode(raw[:limit_bytes], vr, character_sets if is_governed else ())
-        return text.rstrip(_PADDING).lstrip(leading)[:limit]
+        return normalized(text.rstrip(_PADDING).lstrip(leading)[:limit])
 
     return convert
 
