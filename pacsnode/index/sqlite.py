@@ -18,7 +18,7 @@ from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import PatientConflict, PermanentError
 from pacsnode.index import schema, sql
 from pacsnode.index.adding import Additions
-from pacsnode.index.base import Added, Arrival, Located, Row
+from pacsnode.index.base import Added, Arrival, Check, Located, Row
 from pacsnode.index.conditions import Fragment
 from pacsnode.index.identity import Person, are_in_conflict
 
@@ -94,36 +94,40 @@ class SqliteIndex:
         add = self._additions.add
         return self._database.write(lambda connection: add(connection, arrival, policy, known_different))
 
-    def find(self, query: Query) -> Iterator[Sequence[Row]]:
+    def find(self, query: Query, *, check: Check | None = None) -> Iterator[Sequence[Row]]:
         """See `Index.find`. A page may be empty: a long walk without matches lets the caller look up."""
         compiled = sql.Compiled(query)
         newest = self._newest(compiled)
         driver = self._driver(compiled, newest)
         if driver is None:
-            yield from self._walked(compiled, newest)
+            yield from self._walked(compiled, newest, check)
         else:
-            yield from self._keyed(compiled, driver)
+            yield from self._keyed(compiled, driver, check)
 
-    def _walked(self, compiled: sql.Compiled, newest: int) -> Iterator[Sequence[Row]]:
+    def _walked(
+        self, compiled: sql.Compiled, newest: int, check: Check | None = None
+    ) -> Iterator[Sequence[Row]]:
         before, limit = newest + 1, FIRST_PAGE_ROWS
         while before > 1:
             floor = max(before - compiled.window_ids, 1)
-            rows = self._read(compiled.walked(before=before, floor=floor, limit=limit))
+            rows = self._read(compiled.walked(before=before, floor=floor, limit=limit), check)
             yield [row[1:] for row in rows]
             before = rows[-1][0] if len(rows) == limit else floor
             limit = PAGE_ROWS
 
-    def _keyed(self, compiled: sql.Compiled, driver: sql.Driver) -> Iterator[Sequence[Row]]:
+    def _keyed(
+        self, compiled: sql.Compiled, driver: sql.Driver, check: Check | None = None
+    ) -> Iterator[Sequence[Row]]:
         before, limit = _MAX_ID, FIRST_PAGE_ROWS
         while True:
-            rows = self._read(compiled.keyed(driver, before=before, limit=limit))
+            rows = self._read(compiled.keyed(driver, before=before, limit=limit), check)
             for at in range(0, len(rows), PAGE_ROWS):
                 yield [row[1:] for row in rows[at : at + PAGE_ROWS]]
             if len(rows) < limit:
                 return
             before, limit = rows[-1][0], min(limit * 8, sql.CHUNK_ROWS)
 
-    def count(self, query: Query, *, at_most: int) -> int:
+    def count(self, query: Query, *, at_most: int, check: Check | None = None) -> int:
         """See `Index.count`."""
         compiled = sql.Compiled(query)
         newest = self._newest(compiled)
@@ -133,7 +137,8 @@ class SqliteIndex:
         while before > 1 and counted < at_most:
             floor = max(before - window, 1)
             limit = at_most - counted
-            counted += self._read(compiled.counted(driver, before=before, floor=floor, limit=limit))[0][0]
+            statement = compiled.counted(driver, before=before, floor=floor, limit=limit)
+            counted += self._read(statement, check)[0][0]
             before = floor
         return counted
 
@@ -209,5 +214,7 @@ class SqliteIndex:
         probes = [self._read(compiled.probe(driver))[0] for driver in compiled.drivers]
         return sql.chosen(compiled.drivers, probes, newest)
 
-    def _read(self, statement: Fragment) -> list[Any]:
-        return self._database.read(statement.sql, statement.parameters)
+    def _read(self, statement: Fragment, check: Check | None = None) -> list[Any]:
+        if check is not None:
+            check()
+        return self._database.read(statement.sql, statement.parameters, check=check)
