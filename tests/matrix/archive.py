@@ -190,6 +190,8 @@ STUDIES: dict[str, tuple[Values, tuple[tuple[Values, int], ...]]] = {
             "PatientID": "P1",
             "PatientBirthDate": "19700101",
             "PatientSex": "M",
+            "OtherPatientIDs": "X1\\X2",
+            "PatientComments": "left\\right",
             "StudyDate": "20190505",
             "StudyTime": "235960",  # a leap second (PS3.5 6.2, TM)
             "AccessionNumber": "M1",

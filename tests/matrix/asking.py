@@ -3,6 +3,8 @@
 Both send the same Identifier. What they receive is read by pydicom into text by keyword.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID
+from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 
 from tests.interop import dcmtk, peers
@@ -48,7 +51,7 @@ class Answer:
     def labels(self, level: str) -> list[str]:
         """Return what was found, as the matrix calls it."""
         found = [str(match.get(UNIQUE_KEYS[level], "")) for match in self.matches]
-        return found if level == "PATIENT" else [archive.label(uid) for uid in found]
+        return [(one or "none") if level == "PATIENT" else archive.label(one) for one in found]
 
 
 def identifier(case: Case) -> Dataset:
@@ -73,21 +76,27 @@ def by_findscu(port: int, case: Case, folder: Path, *, aec: str = "PACSNODE") ->
     return Answer(ran.statuses[-1], tuple(ran.statuses[:-1]), tuple(map(_text, found)))
 
 
-def by_pynetdicom(port: int, case: Case, *, aec: str = "PACSNODE") -> Answer:
-    """Ask with pynetdicom, negotiating what the case wants."""
-    items = [_negotiation(case)] if case.options else []
-    root = ROOTS[case.root]
-    with peers.association(port, [(root, EXPLICIT)], called=aec, negotiation=items) as established:
-        responses = list(established.send_c_find(identifier(case), root))
+def by_pynetdicom(established: Association, case: Case) -> Answer:
+    """Ask with pynetdicom, on an association with what the case negotiates."""
+    responses = list(established.send_c_find(identifier(case), ROOTS[case.root]))
     statuses = tuple(int(status.Status) for status, _ in responses)
     matches = tuple(_text(answer) for _, answer in responses if answer is not None)
     return Answer(statuses[-1], statuses[:-1], matches)
 
 
-def _negotiation(case: Case) -> SOPClassExtendedNegotiation:
+@contextmanager
+def associated(port: int, options: tuple[str, ...], *, aec: str = "PACSNODE") -> Iterator[Association]:
+    """Associate for both models, with these options negotiated for both."""
+    contexts = [(root, EXPLICIT) for root in ROOTS.values()]
+    items = [_negotiation(root, options) for root in ROOTS.values()] if options else []
+    with peers.association(port, contexts, called=aec, negotiation=items) as established:
+        yield established
+
+
+def _negotiation(root: str, options: tuple[str, ...]) -> SOPClassExtendedNegotiation:
     item = SOPClassExtendedNegotiation()
-    item.sop_class_uid = ROOTS[case.root]
-    item.service_class_application_information = bytes(option in case.options for option in OPTIONS)
+    item.sop_class_uid = root
+    item.service_class_application_information = bytes(option in options for option in OPTIONS)
     return item
 
 

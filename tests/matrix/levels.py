@@ -10,7 +10,7 @@ LEVELS = (
         level="PATIENT",
         root="P",
         keys={"PatientName": ""},
-        found="P1 P2 P3 P4 P6 P7 P8 P9 P10 P11 P12",
+        found="P1 P2 P3 P4 none P6 P7 P8 P9 P10 P11 P12",
         is_free=True,
     ),
     Case(
@@ -219,7 +219,7 @@ REFUSED = (
         found=None,
         status=0xA900,
     ),
-    Case(section="C.4.1.1.4", says="no level", level="", keys={}, found=None, status=0xA900),
+    Case(section="C.4.1.1.4", says="no level", level="", keys={"PatientID": ""}, found=None, status=0xA900),
     Case(
         section="PS3.5 9.1",
         says="a UID that is none",

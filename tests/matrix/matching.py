@@ -100,7 +100,7 @@ SINGLE_VALUE = (
         section="C.2.2.2.1",
         says="one value of several matches",
         keys={"OtherPatientIDs": "X2"},
-        found="a",
+        found="a m",
     ),
     Case(
         section="C.2.2.2.1",
@@ -112,7 +112,7 @@ SINGLE_VALUE = (
         section="PS3.5 6.2",
         says="a backslash in LT is text",
         keys={"PatientComments": "left\\right"},
-        found="a",
+        found="a m",
     ),
     Case(
         section="C.2.2.2.1", says="all keys must match", keys={"PatientID": "P1", "StudyID": "001"}, found="a"
@@ -206,13 +206,13 @@ WILD_CARD = (
         section="C.2.2.2.4",
         says="LT, with a backslash",
         keys={"PatientComments": "left\\*"},
-        found="a",
+        found="a m",
     ),
     Case(
         section="C.2.2.2.4",
         says="one value of several",
         keys={"OtherPatientIDs": "?2"},
-        found="a",
+        found="a m",
     ),
 )
 

@@ -29,10 +29,16 @@ NAMES = (
     Case(
         section="C.2.2.2.4",
         says="a wild card behind the family name",
-        keys={"PatientName": "Doe*"},
+        keys={"PatientName": "Doe^*"},
         found="a b m",
     ),
-    Case(section="C.2.2.2.4", says="case does not count", keys={"PatientName": "DO*"}, found="a b c m"),
+    Case(
+        section="C.2.2.2.4",
+        says="case does not count with a wild card",
+        keys={"PatientName": "dO*"},
+        found="a b c m",
+        is_free=True,
+    ),
     Case(
         section="C.2.2.2.4",
         says="a wild card in the given name",
@@ -45,9 +51,9 @@ NAMES = (
     ),
     Case(
         section="C.2.2.2.1",
-        says="accents do not count",
+        says="accents count unless negotiated",
         keys={"PatientName": "Muller^Jurgen"},
-        found="f",
+        found="",
         is_free=True,
     ),
 )

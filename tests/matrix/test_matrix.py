@@ -8,12 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from pynetdicom.association import Association
 
 from pacsnode.dimse import scu
 from pacsnode.dimse.association.requestor import Caller
 from tests.interop.nodes import Running, starting
 from tests.matrix import archive
-from tests.matrix.asking import Answer, by_findscu, by_pynetdicom
+from tests.matrix.asking import Answer, associated, by_findscu, by_pynetdicom
 from tests.matrix.cases import Case
 from tests.matrix.rules import RULES
 
@@ -36,9 +37,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("findscu")
 
 
+class Associations:
+    """pynetdicom's associations with the node, one for each set of options, opened when they are needed."""
+
+    def __init__(self, port: int, stack: ExitStack) -> None:
+        self._port = port
+        self._stack = stack
+        self._opened: dict[tuple[str, ...], Association] = {}
+
+    def __getitem__(self, options: tuple[str, ...]) -> Association:
+        if options not in self._opened or not self._opened[options].is_established:
+            self._opened[options] = self._stack.enter_context(associated(self._port, options))
+        return self._opened[options]
+
+
+@pytest.fixture(scope="module")
+def associations(running: Running) -> Iterator[Associations]:
+    """pynetdicom's associations."""
+    with ExitStack() as stack:
+        yield Associations(running.port, stack)
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_case(running: Running, folder: Path, case: Case) -> None:
-    answer = by_pynetdicom(running.port, case)
+def test_case(running: Running, associations: Associations, folder: Path, case: Case) -> None:
+    answer = by_pynetdicom(associations[case.options], case)
     assert_right(case, answer)
     if not case.options:  # findscu negotiates nothing
         assert by_findscu(running.port, case, folder) == answer
@@ -57,5 +79,5 @@ def assert_right(case: Case, answer: Answer) -> None:
 
 
 def test_each_case_is_there_once() -> None:
-    names = [case.name for cases in RULES.values() for case in cases]
+    names = [(rule, case.name) for rule, cases in RULES.items() for case in cases]
     assert len(names) == len(set(names))
