@@ -10,25 +10,12 @@ from pathlib import Path
 import pytest
 from pynetdicom.association import Association
 
-from pacsnode.dimse import scu
-from pacsnode.dimse.association.requestor import Caller
-from tests.interop.nodes import Running, starting
-from tests.matrix import archive
+from tests.interop.nodes import Running
 from tests.matrix.asking import Answer, associated, by_findscu, by_pynetdicom
 from tests.matrix.cases import Case
 from tests.matrix.rules import RULES
 
 CASES = [pytest.param(case, id=f"{rule}-{case.name}") for rule, cases in RULES.items() for case in cases]
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A node with the archive of the matrix."""
-    with ExitStack() as stack:
-        running = starting(stack, tmp_path_factory.mktemp("matrix"))()
-        files = archive.write(tmp_path_factory.mktemp("archive"))
-        assert {result.status for result in scu.send(Caller("TESTSCU"), running.remote, files)} == {0}
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -220,7 +220,7 @@ def test_the_comment_names_the_limit() -> None:
 def test_a_search_that_takes_too_long_is_never_a_success(
     pages: tuple[int, ...], matches: int, said: str
 ) -> None:
-    """Each look at the clock is a second later; what was answered stays answered, and the failure says that it is not all."""
+    """Each look at the clock is a second later. What was answered stays; the failure says that it is not all."""
     heard, clock = Heard(), iter(range(1000))
     answers = served(
         FakeIndex(*pages),
