@@ -114,7 +114,7 @@ def test_options_are_proposed_and_what_is_agreed_upon_is_told(
     options: Options, proposed: dict[str, bytes], answered: dict[str, bytes], agreed: Options
 ) -> None:
     """PS3.4 C.5.1.1: what is not answered, or answered too short, was not agreed upon."""
-    seen: list[AssociateRequest] = []
+    seen = list[AssociateRequest]()
     told: list[Options] = []
     answer = answering(response_message(FIND, 1, 0), extended=answered, seen=seen)
     with CalledPeer(answer) as peer:
