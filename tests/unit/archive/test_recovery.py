@@ -11,7 +11,7 @@ import pytest
 from pacsnode.archive.objects import name_of
 from pacsnode.archive.recovery import Recovered, header_of, recover
 from pacsnode.archive.store import Outcome, Store
-from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
+from pacsnode.dicom.character_sets import AS_SAID
 from pacsnode.dicom.part10 import file_meta, parse_meta
 from pacsnode.dicom.uid import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 from pacsnode.duplicates import DuplicatePolicy
