@@ -22,13 +22,13 @@ from typing import Any, Literal, TypeVar
 
 from pacsnode.database.connection import Migration, Synchronous, connect, migrate
 from pacsnode.database.lock import FileLock
-from pacsnode.database.readers import ReaderPool
+from pacsnode.database.readers import Check, ReaderPool
 from pacsnode.database.reporting import reporting, resources
 from pacsnode.database.writer import Writer
 from pacsnode.errors import ConfigError, OutOfResources, TemporaryError
 from pacsnode.mounts import file_system_of
 
-__all__ = ["LOCK_WAIT_SECONDS", "Database", "Migration"]
+__all__ = ["LOCK_WAIT_SECONDS", "Check", "Database", "Migration"]
 
 T = TypeVar("T")
 CheckpointMode = Literal["PASSIVE", "FULL", "RESTART", "TRUNCATE"]
@@ -95,9 +95,11 @@ class Database:
         """See `Writer.write`."""
         return self._writer.write(function)
 
-    def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    def read(
+        self, statement: str, parameters: Sequence[Any] = (), *, check: Check | None = None
+    ) -> list[Any]:
         """See `ReaderPool.read`."""
-        return self.readers.read(statement, parameters)
+        return self.readers.read(statement, parameters, check=check)
 
     def _connected(self, *, query_only: bool) -> sqlite3.Connection:
         return connect(

@@ -4,7 +4,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
-from pacsnode.archive.find import Find
+from pacsnode.archive.find import Cancelled, Find
 from pacsnode.dicom.identifier import parse
 from pacsnode.dicom.query import Query
 from pacsnode.dicom.response import ResponseEncoder
@@ -31,7 +31,6 @@ class _Answering:
 
     level: str = ""
     matches: int = 0
-    is_cancelled: bool = False
 
 
 class QuerySCP:
@@ -51,10 +50,10 @@ class QuerySCP:
             query = self._query(conversation, message, identifier)
             answering.level = query.level.name
             self._answer(conversation, message, query, answering)
-            if answering.is_cancelled:
-                code, comment = FindStatus.CANCEL, ""
         except AssociationOver:
             raise  # nobody is there to be told a status
+        except Cancelled:
+            code = FindStatus.CANCEL
         except PacsNodeError as error:
             code, comment = status.of_find(error)
             offending = status.offending_of(error)
@@ -101,17 +100,12 @@ class QuerySCP:
         code = FindStatus.PENDING_WITHOUT_OPTIONAL_KEYS if is_partial else FindStatus.PENDING
         pending = response(message.command, code, has_data_set=True)
         message_id = message.command.message_id
-        for page in self._find.answers(query):
-            # An empty page is a walk that has found nothing yet: it may be cancelled like any other.
-            for start in range(0, max(len(page), 1), _ANSWERS_PER_WRITE):
+        for page in self._find.answers(query, lambda: conversation.cancelled(message_id)):
+            for start in range(0, len(page), _ANSWERS_PER_WRITE):
                 if conversation.cancelled(message_id):
-                    answering.is_cancelled = True
-                    return
+                    raise Cancelled("cancelled between two answers")
                 rows = page[start : start + _ANSWERS_PER_WRITE]
-                if rows:
-                    conversation.respond_all(
-                        message.context, [(pending, encoder.encode(row)) for row in rows]
-                    )
+                conversation.respond_all(message.context, [(pending, encoder.encode(row)) for row in rows])
                 answering.matches += len(rows)
 
 

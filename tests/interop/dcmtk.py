@@ -9,7 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +68,15 @@ def run(name: str, port: int, *arguments: str | Path, aec: str = "PACSNODE", aet
     return Ran(done.returncode, done.stdout.decode("latin-1"))
 
 
-def find(port: int, folder: Path, *arguments: str) -> tuple[Ran, list[Dataset]]:
-    """Run findscu; return how it ended and the responses, which it extracts into the folder."""
+def find(
+    port: int, folder: Path, *arguments: str, aec: str = "PACSNODE", files: Sequence[Path] = ()
+) -> tuple[Ran, list[Dataset]]:
+    """Run findscu; return how it ended and the responses, which it extracts into the folder.
+
+    `files` are Identifiers; without one, the keys among the arguments are.
+    """
     folder.mkdir()
-    ran = run("findscu", port, "-d", "-X", "-od", folder, *arguments)
+    ran = run("findscu", port, *files, "-d", "-X", "-od", folder, *arguments, aec=aec)
     return ran, [dcmread(path) for path in sorted(folder.glob("rsp*.dcm"))]
 
 
