@@ -5,6 +5,7 @@ from enum import Enum
 
 from pacsnode.access.addresses import Sources
 from pacsnode.access.sees import Sees
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 
 _PADDING = " \0"
 
@@ -55,7 +56,9 @@ class Peer:
     allow: frozenset[Service] = ALL_SERVICES
     strict_hierarchy: bool = False  # a missing higher-level unique key is 0xA900, not a relational query
     return_unknown_keys: bool = False  # keys that are not supported come back with zero length, not left out
-    character_set: str | None = None  # answers in this Specific Character Set, whatever the query's is
+    character_sets: CharacterSetRule = (
+        AS_SAID  # of its data sets and queries; an override is for answers, too
+    )
     sources: Sources | None = None  # where it may call from
     max_associations: int = 0  # at the same time; 0 is what all AE titles may have
     move_destinations: frozenset[str] | None = None  # names of the peers that it may have images sent to

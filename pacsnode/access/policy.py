@@ -16,6 +16,7 @@ from typing import TypeVar
 from pacsnode.access.addresses import IPAddress
 from pacsnode.access.peer import ALL_SERVICES, CalledTitle, Peer, Service, comparable_ae_title
 from pacsnode.access.sees import visibility
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.visibility import Visibility, both
 
 _Entry = TypeVar("_Entry")
@@ -114,6 +115,11 @@ class Rights:
             rule = f"peers.{self.peer.name}.move_destinations = [{', '.join(sorted(allowed))}]"
             return Refused(Refusal.DESTINATION, f"{rule} does not contain {destination.name}")
         return destination
+
+    @property
+    def character_sets(self) -> CharacterSetRule:
+        """How far the caller is believed about the character sets of what it sends."""
+        return AS_SAID if self.peer is None else self.peer.character_sets
 
     @property
     def visibility(self) -> Visibility | None:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from pacsnode.archive.custody import Custody
 from pacsnode.archive.store import DataSetFacts, Outcome, Store, StoreRequest
+from pacsnode.dicom.character_sets import CharacterSetRule
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import Meta, parse_meta
 from pacsnode.errors import DamagedObject, ObjectNotFound, RequestError
@@ -111,13 +112,35 @@ class Recovery:
             if self._spool.is_undecided(readable):
                 self.undecided.append(entry)
                 return
-            request, header, facts = _read(entry, self._spool, readable)
+            request, header, facts = self._read(entry, readable)
         finally:
             readable.close()
         if self._store.adopt(entry, request, header, facts) is Outcome.ALREADY_STORED:
             self.recovered.dropped += 1
         else:
             self.recovered.indexed += 1
+
+    def _read(self, entry: Entry, readable: FileReadable) -> tuple[StoreRequest, Header, DataSetFacts]:
+        """Check an entry's bytes, make them durable, and return what its C-STORE knew of them."""
+        if readable.length != entry.length or crc32c_of(readable) != entry.crc32c:
+            raise DamagedObject("its bytes are not those that its name promises")
+        self._spool.sync(entry, readable)  # whoever linked it may have been killed before its fsync
+        meta = parse_meta(_head(readable, _META_BYTES))
+        rule = self._store.character_sets_of(meta.calling_ae_title)
+        request = StoreRequest(
+            sop_class_uid=meta.sop_class_uid,
+            sop_instance_uid=meta.sop_instance_uid,
+            transfer_syntax_uid=meta.transfer_syntax_uid,
+            calling_ae_title=meta.calling_ae_title,
+            called_ae_title=meta.called_ae_title,
+            character_sets=rule,
+        )
+        crc = crc32c_of(readable, meta.data_set_offset)
+        return (
+            request,
+            header_of(readable, meta, rule),
+            DataSetFacts(entry.length - meta.data_set_offset, crc),
+        )
 
 
 def recover(index: Index, spool: Spool, store: Store, custody: Custody) -> tuple[Recovered, list[str]]:
@@ -141,31 +164,18 @@ def _waiting_tokens(index: Index) -> set[int]:
     return tokens
 
 
-def _read(entry: Entry, spool: Spool, readable: FileReadable) -> tuple[StoreRequest, Header, DataSetFacts]:
-    """Check an entry's bytes, make them durable, and return what its C-STORE knew of them."""
-    if readable.length != entry.length or crc32c_of(readable) != entry.crc32c:
-        raise DamagedObject("its bytes are not those that its name promises")
-    spool.sync(entry, readable)  # whoever linked it may have been killed before its fsync
-    meta = parse_meta(_head(readable, _META_BYTES))
-    request = StoreRequest(
-        sop_class_uid=meta.sop_class_uid,
-        sop_instance_uid=meta.sop_instance_uid,
-        transfer_syntax_uid=meta.transfer_syntax_uid,
-        calling_ae_title=meta.calling_ae_title,
-        called_ae_title=meta.called_ae_title,
-    )
-    crc = crc32c_of(readable, meta.data_set_offset)
-    return request, header_of(readable, meta), DataSetFacts(entry.length - meta.data_set_offset, crc)
+def header_of(readable: Readable, meta: Meta, rule: CharacterSetRule) -> Header:
+    """Return the header of a stored Part 10 file by the rule of its sender.
 
-
-def header_of(readable: Readable, meta: Meta) -> Header:
-    """Return the header of a stored Part 10 file; raises `UnreadableDataSet` and other `RequestError`s."""
+    Raises `UnreadableDataSet` and other `RequestError`s.
+    """
     length = _META_BYTES
     while True:
         head = _head(readable, meta.data_set_offset + length)
         is_complete = len(head) == readable.length
         try:
-            return scan(head[meta.data_set_offset :], meta.transfer_syntax_uid, is_complete=is_complete)
+            data = head[meta.data_set_offset :]
+            return scan(data, meta.transfer_syntax_uid, is_complete=is_complete, rule=rule)
         except Incomplete:
             if length >= HEADER_LIMIT_BYTES:
                 raise DamagedObject("its header is longer than 8 MiB") from None

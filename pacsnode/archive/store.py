@@ -17,6 +17,7 @@ import google_crc32c
 from pacsnode.archive.custody import Custody
 from pacsnode.archive.equality import is_comparable, same_bytes, same_elements
 from pacsnode.archive.objects import Objects, name_of
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import file_meta
 from pacsnode.duplicates import DuplicatePolicy
@@ -58,7 +59,8 @@ class Outcome(Enum):
 class StoreRequest:
     """What a C-STORE-RQ and its association say of the data set that follows; UIDs are validated.
 
-    `duplicates` and `max_data_set_bytes` are those of the association, where it has its own.
+    `duplicates` and `max_data_set_bytes` are those of the association, where it has its own; `character_sets` says
+    how far the calling AE title is believed about them.
     """
 
     sop_class_uid: str
@@ -69,6 +71,7 @@ class StoreRequest:
     association_id: str = ""
     duplicates: DuplicatePolicy | None = None
     max_data_set_bytes: int | None = None
+    character_sets: CharacterSetRule = AS_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,13 @@ class Store:
         max_data_set_bytes: int,
         stored: Callable[[], None],
         duplicates_of: Mapping[str, DuplicatePolicy] = MappingProxyType({}),
+        character_sets_of: Callable[[str], CharacterSetRule] = lambda _calling_ae_title: AS_SAID,
     ) -> None:
         """`stored` is rung when something waits in the spool; it must not block.
 
         `policy` and `duplicates_of`, which has the called AE titles that do not follow it, decide on duplicates for
-        requests that do not say so themselves: what a crash left.
+        requests that do not say so themselves: what a crash left. `character_sets_of` a calling AE title is for
+        these, too.
         """
         self._index = index
         self._spool = spool
@@ -107,6 +112,7 @@ class Store:
         self._duplicates_of = duplicates_of
         self._max_data_set_bytes = max_data_set_bytes
         self._stored = stored
+        self.character_sets_of = character_sets_of
 
     def begin(self, request: StoreRequest) -> "Receiving":
         """Start to receive a data set. Never raises: what goes wrong is raised by `finish`."""
@@ -318,7 +324,12 @@ class Receiving:
         while True:
             is_complete = len(head) == self.data_set_length
             try:
-                return scan(head, self._request.transfer_syntax_uid, is_complete=is_complete)
+                return scan(
+                    head,
+                    self._request.transfer_syntax_uid,
+                    is_complete=is_complete,
+                    rule=self._request.character_sets,
+                )
             except Incomplete as incomplete:
                 if incomplete.needed_bytes > HEADER_LIMIT_BYTES:
                     raise UnreadableDataSet("the header is longer than 8 MiB") from None

@@ -10,6 +10,7 @@ from pacsnode.archive.objects import Objects
 from pacsnode.archive.store import Store
 from pacsnode.assembly.folders import make_folder
 from pacsnode.config import Config
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.index.base import Located
 from pacsnode.index.sqlite import SqliteIndex
 from pacsnode.node_state import NodeState
@@ -102,8 +103,16 @@ class Holdings:
     def _disk_failed(self, place: str, reason: str) -> None:
         self.state.custody.disk_failed(place, reason)  # nothing is written before both are open
 
-    def store(self, *, stored: Callable[[], None]) -> Store:
-        """Return the use case that stores here; `stored` is rung when something waits in the spool."""
+    def store(
+        self,
+        *,
+        stored: Callable[[], None],
+        character_sets_of: Callable[[str], CharacterSetRule] = lambda _: AS_SAID,
+    ) -> Store:
+        """Return the use case that stores here; `stored` is rung when something waits in the spool.
+
+        `character_sets_of` a calling AE title is needed where a crash's remains are adopted.
+        """
         return Store(
             index=self.archive.index,
             spool=self.archive.spool,
@@ -113,6 +122,7 @@ class Holdings:
             max_data_set_bytes=self.config.limits.max_dataset,
             stored=stored,
             duplicates_of=self.config.duplicates_of(),
+            character_sets_of=character_sets_of,
         )
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pacsnode import __version__
 from pacsnode.assembly.archive import Holdings
 from pacsnode.config import Config
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.jobs.checkpoint import Checkpoint
 from pacsnode.jobs.filing import Filing
 from pacsnode.jobs.loop import Loop
@@ -33,10 +34,11 @@ class Upkeep:
         self._holdings = holdings
         archive, state = holdings.archive, holdings.state
         self._is_stopping = threading.Event()
+        self._policy = holdings.config.policy()
         self._reconcile = Reconcile(
             index=archive.index,
             spool=archive.spool,
-            store=holdings.store(stored=self.ring),
+            store=holdings.store(stored=self.ring, character_sets_of=self._character_sets_of),
             custody=state.custody,
         )
         self._filing = Filing(
@@ -99,12 +101,17 @@ class Upkeep:
 
     def adopt(self, config: Config, number: int) -> None:
         """Record that another configuration is in force, the snapshot of that number. Never blocks."""
+        self._policy = config.policy()
         record, words = self._holdings.state.add_snapshot, (config, "SIGHUP", number)
         threading.Thread(target=record, args=words, name="snapshot", daemon=True).start()
 
     def report(self) -> dict[str, object]:
         """Return what was found last of spool, index, filing, storage and state."""
         return self._survey.report()
+
+    def _character_sets_of(self, calling_ae_title: str) -> CharacterSetRule:
+        peer = self._policy.peer(calling_ae_title)
+        return AS_SAID if peer is None else peer.character_sets
 
     def _storage(self) -> Mapping[str, object]:
         storage = self._holdings.config.storage

@@ -20,6 +20,7 @@ _COLUMNS = (
     "AT ONCE",
     "MOVES TO",
     "SEES",
+    "CHARACTER SETS",
 )
 
 
@@ -57,6 +58,8 @@ def _fields(peer: "Peer") -> dict[str, object]:
         "max_associations": peer.max_associations or None,
         "move_destinations": None if peer.move_destinations is None else sorted(peer.move_destinations),
         "sees": None if peer.sees is None else [_said(one) for one in peer.sees],
+        "default_character_set": list(peer.character_sets.default) or None,
+        "character_set": list(peer.character_sets.override or ()) or None,
     }
 
 
@@ -72,7 +75,19 @@ def _cells(peer: "Peer") -> list[str]:
         str(peer.max_associations or "-"),
         destinations or "none",
         sees or "nothing",
+        _character_sets(peer),
     ]
+
+
+def _character_sets(peer: "Peer") -> str:
+    rule = peer.character_sets
+    if rule.override is not None:
+        return f"always {_joined(rule.override)}"
+    return f"as said, else {_joined(rule.default)}" if rule.default else "as said"
+
+
+def _joined(character_sets: tuple[str, ...]) -> str:
+    return "\\".join(character_sets)
 
 
 def _allowed(peer: "Peer") -> list[str]:

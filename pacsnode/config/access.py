@@ -2,22 +2,20 @@
 
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from pacsnode.access.addresses import EXPECTED, Sources, is_host, network
 from pacsnode.access.peer import ALL_SERVICES, CalledTitle, Peer, Service
 from pacsnode.access.policy import UnknownPeers
 from pacsnode.access.sees import Sees
-from pacsnode.config.values import AETitle, AETitles, Section, Texts, WholeNumber, listed
+from pacsnode.config.values import AETitle, AETitles, Section, Texts, WholeNumber, listed, separated
+from pacsnode.dicom.character_sets import (
+    WITH_CODE_EXTENSIONS,
+    WITHOUT_CODE_EXTENSIONS,
+    CharacterSetRule,
+    are_defined,
+)
 from pacsnode.duplicates import DuplicatePolicy
-
-# Specific Character Set, Defined Terms without code extensions and with several bytes (PS3.3 C.12.1.1.2).
-_CHARACTER_SETS = frozenset(
-    f"ISO_IR {n}" for n in (13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 192, 203)
-) | {
-    "GB18030",
-    "GBK",
-}
 
 
 def _one_or_several(value: object) -> object:
@@ -32,7 +30,17 @@ def _source(value: object) -> str:
     return value
 
 
+def _character_sets(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or not are_defined(value):
+        raise ValueError(
+            f"expected one of {', '.join(sorted(WITHOUT_CODE_EXTENSIONS))}, or a list of "
+            f"{', '.join(sorted(WITH_CODE_EXTENSIONS))}, the first of which may be empty"
+        )
+    return value
+
+
 Source = Annotated[str, BeforeValidator(_source)]
+CharacterSets = Annotated[tuple[str, ...], BeforeValidator(separated), AfterValidator(_character_sets)]
 
 
 class AccessSection(Section):
@@ -111,8 +119,10 @@ class PeerSection(Section):
     """Whether queries without the unique keys above their level are refused, true or false."""
     return_unknown_keys: bool = False
     """Whether keys that are not supported come back empty instead of being left out, true or false."""
-    character_set: str | None = None
-    """Specific Character Set of all answers to it, such as "ISO_IR 192" or "ISO_IR 100"."""
+    default_character_set: CharacterSets | None = None
+    """Specific Character Set of its files and queries that name none, such as "ISO_IR 100", or a list."""
+    character_set: CharacterSets | None = None
+    """Specific Character Set of its files and queries, whatever they name, and of all answers to it, or a list."""
     addresses: Annotated[tuple[Source, ...] | None, BeforeValidator(listed)] = None
     """From where it may call, a list of IP addresses, networks ("10.0.0.0/24") and host names."""
     max_associations: Annotated[WholeNumber, Field(ge=0, le=10_000)] = 0
@@ -136,13 +146,6 @@ class PeerSection(Section):
             raise ValueError('expected a name without "@", ":" and spaces')
         return value
 
-    @field_validator("character_set")
-    @classmethod
-    def _is_a_defined_term(cls, value: str | None) -> str | None:
-        if value is not None and value not in _CHARACTER_SETS:
-            raise ValueError(f"expected one of {', '.join(sorted(_CHARACTER_SETS))}")
-        return value
-
     def sources(self, *, check_host: bool) -> Sources | None:
         """Return from where it may call; None is from anywhere."""
         if self.addresses is not None:
@@ -160,7 +163,7 @@ class PeerSection(Section):
             allow=self.allow,
             strict_hierarchy=self.strict_hierarchy,
             return_unknown_keys=self.return_unknown_keys,
-            character_set=self.character_set,
+            character_sets=CharacterSetRule(self.character_set, self.default_character_set or ()),
             sources=self.sources(check_host=check_host),
             max_associations=self.max_associations,
             move_destinations=None if destinations is None else frozenset(destinations),

@@ -30,6 +30,11 @@ def listed(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
+def separated(value: object) -> object:
+    """Split at backslashes, as DICOM writes several values."""
+    return [item.strip() for item in value.split("\\")] if isinstance(value, str) else value
+
+
 class PlacedError(ValueError):
     """A mistake that shows only beside other keys. `location` is the key that it is to be told at."""
 

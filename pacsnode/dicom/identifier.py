@@ -20,6 +20,7 @@ from pacsnode.dicom.attributes import (
     Level,
     Source,
 )
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.keys import CHARACTER_SET_VRS, invalid, matching_of
 from pacsnode.dicom.query import InformationModel, Key, Query, SingleValue, ValueList
 from pacsnode.errors import InvalidIdentifier
@@ -42,13 +43,19 @@ _ISSUER_OF_PATIENT_ID = BY_KEYWORD["IssuerOfPatientID"]
 _Elements = tuple[dict[int, bytes], encoding.ByteOrder]
 
 
-def parse(identifier: bytes, transfer_syntax_uid: str, model: InformationModel) -> Query:
-    """Return the query of a C-FIND (PS3.4 C.4.1).
+def parse(
+    identifier: bytes,
+    transfer_syntax_uid: str,
+    model: InformationModel,
+    *,
+    rule: CharacterSetRule = AS_SAID,
+) -> Query:
+    """Return the query of a C-FIND (PS3.4 C.4.1); `rule` is that of the requester.
 
     Attributes of levels below the one asked for are not answered and count as unsupported; those above are
     matched and answered. Raises `InvalidIdentifier`, `InvalidUID` or `UnreadableDataSet`.
     """
-    request = _Request.read(identifier, transfer_syntax_uid, model)
+    request = _Request.read(identifier, transfer_syntax_uid, model, rule)
     known = [BY_TAG[tag] for tag in request.tags if _is_answered(tag, request.level)]
     keys = request.keys(known)
     unique = request.unique_keys()
@@ -66,14 +73,20 @@ def parse(identifier: bytes, transfer_syntax_uid: str, model: InformationModel) 
     )
 
 
-def parse_retrieve(identifier: bytes, transfer_syntax_uid: str, model: InformationModel) -> Query:
+def parse_retrieve(
+    identifier: bytes,
+    transfer_syntax_uid: str,
+    model: InformationModel,
+    *,
+    rule: CharacterSetRule = AS_SAID,
+) -> Query:
     """Return what a C-MOVE or C-GET asks for (PS3.4 C.4.2.1.4, C.4.3.1.3): unique keys, nothing returned.
 
     The unique key of the level must name something, one value or a list of UIDs: an empty or wildcard one
     never means everything. At PATIENT level the Issuer of Patient ID counts too, since the ID alone may be
     ambiguous. All other attributes are ignored. Raises as `parse`.
     """
-    request = _Request.read(identifier, transfer_syntax_uid, model)
+    request = _Request.read(identifier, transfer_syntax_uid, model, rule)
     unique = request.unique_keys()
     issuer = (_ISSUER_OF_PATIENT_ID,) if request.level is Level.PATIENT else ()
     keys = request.keys([*unique, *issuer])
@@ -106,10 +119,12 @@ class _Request:
     level: Level
 
     @classmethod
-    def read(cls, identifier: bytes, transfer_syntax_uid: str, model: InformationModel) -> "_Request":
+    def read(
+        cls, identifier: bytes, transfer_syntax_uid: str, model: InformationModel, rule: CharacterSetRule
+    ) -> "_Request":
         values, order = _elements(identifier, transfer_syntax_uid)
         level = _level(values.get(QUERY_RETRIEVE_LEVEL, b""), model)
-        sets = _character_sets(values.get(SPECIFIC_CHARACTER_SET, b""))
+        sets = rule.applied(_character_sets(values.get(SPECIFIC_CHARACTER_SET, b"")))
         return cls(values, order, sets, model, level)
 
     @property
@@ -134,7 +149,8 @@ class _Request:
         if attribute.vr == "US":
             return _unsigned(attribute, raw, self.order)
         sets = self.character_sets if attribute.vr in CHARACTER_SET_VRS else ()
-        return charset.decode(raw, attribute.vr, sets)
+        text = charset.decode(raw, attribute.vr, sets)
+        return text if attribute.vr == "PN" else charset.normalized(text)
 
 
 def _elements(identifier: bytes, transfer_syntax_uid: str) -> _Elements:

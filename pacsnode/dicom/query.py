@@ -21,16 +21,16 @@ class InformationModel(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SingleValue:
-    """Single Value Matching (PS3.4 C.2.2.2.1); for PN case-insensitive, for IS, DS and US numeric."""
+    """Single Value Matching (PS3.4 C.2.2.2.1); for PN case-insensitive, for numbers numeric."""
 
     value: str
 
 
 @dataclass(frozen=True, slots=True)
 class ValueList:
-    """List of UID Matching (PS3.4 C.2.2.2.2), and several values of a short text key.
+    """List of UID Matching (PS3.4 C.2.2.2.2), and several plain values of any other key.
 
-    Any of them may match. At least two, all different, none with a wildcard.
+    Any of them may match, as a `SingleValue` each. At least two, all different.
     """
 
     values: tuple[str, ...]
@@ -49,7 +49,7 @@ class Range:
 
     For DA the ends are `YYYYMMDD`. For TM they are digits as sent without colons, of any precision
     (`10`, `1030`, `103000.25`): the low end means its first instant, the high end its last. For DT they are
-    `YYYYMMDDHHMMSS.ffffff`: in local time, or in UTC with `Z` behind it where the request names an offset.
+    `YYYYMMDDHHMMSS.ffffff` in UTC, or as sent where the request gave no offset: that counts as UTC, too.
     """
 
     low: str | None
@@ -58,10 +58,10 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Combined date-time range matching (PS3.4 C.2.2.2.5.1), both ends inclusive, at least one given.
+    """Range Matching of a date together with its time (PS3.4 C.2.2.2.5.4), both ends inclusive.
 
     The attribute of the key is the date; `attributes.TIME_OF` names the time that belongs to it. The ends are
-    `YYYYMMDDHHMMSS.ffffff`.
+    `YYYYMMDDHHMMSS.ffffff`, the first and the last moment that were meant; at least one is given.
     """
 
     low: str | None
@@ -70,9 +70,10 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Fuzzy semantic matching of person names (PS3.4 C.2.2.2.1.1): words of a name in any order.
+    """Fuzzy semantic matching of person names (PS3.4 C.2.2.2.1.1): words of a name in any order (`names`).
 
-    Each begins some word of some component of any component group. They are folded; one may hold `*` or `?`.
+    Each begins some word of the name, in any component of any component group. They are as `names.asked_words`
+    makes them, at least one; one may hold `*` or `?`.
     """
 
     words: tuple[str, ...]
@@ -119,7 +120,7 @@ Matching = SingleValue | ValueList | Wildcard | Range | Moments | Words | Empty 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What SOP Class Extended Negotiation turned on for a C-FIND, C-MOVE or C-GET (PS3.4 C.5.1.1, C.5.2.1).
+    """What SOP Class Extended Negotiation turned on for a C-FIND, C-MOVE or C-GET (PS3.4 C.5.1.1, C.5.2.1, C.5.3.1).
 
     `relational` is what a requester may rely on; queries without the unique keys above their level are
     answered without it, too.
@@ -133,12 +134,19 @@ class Options:
     multiple_value: bool = False
 
 
+BASELINE = Options()  # nothing was negotiated
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One attribute with a condition. One that matches universally has no `Key`, it is only `returned`."""
+    """One attribute with a condition. One that matches universally has no `Key`, it is only `returned`.
+
+    Without `match_case` text is compared without regard to case; only `matching.CASE_VRS` can be without it.
+    """
 
     attribute: Attribute
     matching: Matching
+    match_case: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +155,10 @@ class Query:
 
     `returned` has no attribute with `Source.CONSTANT`; those, and the level, are added where answers are
     encoded. A sequence in it has only those `items` that were asked for. `unsupported` are the tags of the
-    Identifier that the index does not know. `visibility` is what the requester may see, None for everything: an
-    Identifier never says that, the one who answers it does. `timezone` is the requester's offset from UTC in
-    minutes, positive to the east; None where times are compared as they are (PS3.4 C.4.1.1.3.1).
+    Identifier that the index does not know, `unsupported_items` those of known sequences in whose item it does
+    not know a key. `visibility` is what the requester may see, None for everything: an Identifier never says
+    that, the one who answers it does. `timezone` is the requester's offset from UTC in minutes, positive to the
+    east; None where times are compared as they are (PS3.4 C.2.2.2, `zones`).
     """
 
     model: InformationModel
@@ -157,10 +166,16 @@ class Query:
     keys: tuple[Key, ...]
     returned: tuple[Attribute, ...]
     unsupported: tuple[int, ...] = ()
+    unsupported_items: tuple[int, ...] = ()
     character_sets: tuple[str, ...] = ()
     asks_retrieve_ae_title: bool = False
     asks_instance_availability: bool = False
     is_relational: bool = False  # a unique key above the level is missing (PS3.4 C.4.1.2.2.1)
     visibility: Visibility | None = None
-    options: Options = Options()
+    options: Options = BASELINE
     timezone: int | None = None
+
+    @property
+    def has_unsupported_keys(self) -> bool:
+        """Whether the requester is to hear that keys were left out (0xFF01, PS3.4 C.4.1.1.4)."""
+        return bool(self.unsupported or self.unsupported_items)

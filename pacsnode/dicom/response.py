@@ -19,7 +19,6 @@ import re
 import zlib
 from typing import NamedTuple
 
-from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
@@ -31,6 +30,7 @@ from pacsnode.dicom.attributes import (
     SPECIFIC_CHARACTER_SET,
     Attribute,
 )
+from pacsnode.dicom.character_sets import are_defined, repertoire
 from pacsnode.dicom.keys import CHARACTER_SET_VRS
 from pacsnode.dicom.query import Query
 
@@ -72,7 +72,7 @@ class ResponseEncoder:
             elements |= {tag: self._writer.empty(tag, _vr(tag)) for tag in query.unsupported}
         self._fields, self._tail = _planned(query.returned, elements, self._writer)
         first = query.character_sets if character_sets is None else character_sets
-        is_first_choice = character_sets is not None or _is_well_formed(first)
+        is_first_choice = character_sets is not None or are_defined(first)
         self._ascii_start = self._writer.character_set(first) if is_first_choice else None
 
     def encode(self, row: tuple[str | None, ...]) -> bytes:
@@ -113,7 +113,7 @@ class ResponseEncoder:
         if self._override is not None:
             return [self._override]
         stored_sets = tuple(stored.split("\\")) if stored else ()
-        return [*filter(_is_well_formed, (self._asked, stored_sets)), UNICODE]
+        return [*filter(are_defined, (self._asked, stored_sets)), UNICODE]
 
     def _in(self, character_sets: tuple[str, ...], row: tuple[str | None, ...]) -> bytes | None:
         """Return the answer in these character sets, None if they lack a character of it."""
@@ -177,7 +177,7 @@ class _Writer:
 
     def character_set(self, character_sets: tuple[str, ...]) -> bytes:
         """Return (0008,0005), nothing for the default repertoire (PS3.3 C.12.1.1.2)."""
-        if charset.codecs_of(character_sets) == (charset.DEFAULT_REPERTOIRE,):
+        if repertoire(character_sets).is_default:
             return b""
         return self.element(SPECIFIC_CHARACTER_SET, "CS", "\\".join(character_sets))
 
@@ -209,12 +209,6 @@ def _planned(
 def _vr(tag: int) -> str:
     """Return the VR of any attribute; the first where the dictionary names several, UN for unknown ones."""
     return dictionary_VR(tag)[:2] if dictionary_has_tag(tag) else "UN"
-
-
-def _is_well_formed(character_sets: tuple[str, ...]) -> bool:
-    """Return whether a requester that goes by the Standard understands this (0008,0005)."""
-    are_known = all(name in python_encoding for name in character_sets)
-    return are_known and len(charset.codecs_of(character_sets)) == max(1, len(character_sets))
 
 
 def _representable(text: str | None, character_sets: tuple[str, ...]) -> str | None:

@@ -74,9 +74,9 @@ class QuerySCP:
 
     def _query(self, conversation: Conversation, message: Message, identifier: bytes) -> Query:
         model = FIND_MODELS[message.context.abstract_syntax]
-        query = parse(identifier, message.context.transfer_syntax, model)
-        log_keys("C-FIND", query)
         rights = conversation.terms.rights
+        query = parse(identifier, message.context.transfer_syntax, model, rule=rights.character_sets)
+        log_keys("C-FIND", query)
         peer = rights.peer
         if query.is_relational and peer is not None and peer.strict_hierarchy:
             raise InvalidIdentifier(
@@ -93,7 +93,7 @@ class QuerySCP:
             query,
             transfer_syntax_uid=message.context.transfer_syntax,
             retrieve_ae_title=rights.called.ae_title,
-            character_sets=(peer.character_set,) if peer is not None and peer.character_set else None,
+            character_sets=rights.character_sets.override,
             returns_unknown_keys=peer is not None and peer.return_unknown_keys,
         )
         is_partial = bool(query.unsupported) and not (peer is not None and peer.return_unknown_keys)

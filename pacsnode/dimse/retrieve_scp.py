@@ -51,10 +51,11 @@ class _Retrieving:
 
     def query(self, models: dict[str, InformationModel], identifier: bytes) -> Query:
         context = self.message.context
-        query = parse_retrieve(identifier, context.transfer_syntax, models[context.abstract_syntax])
+        rights, model = self.conversation.terms.rights, models[context.abstract_syntax]
+        query = parse_retrieve(identifier, context.transfer_syntax, model, rule=rights.character_sets)
         self.level = query.level.name
         log_keys("retrieve", query)
-        return replace(query, visibility=self.conversation.terms.rights.visibility)
+        return replace(query, visibility=rights.visibility)
 
     def is_cancelled(self) -> bool:
         return self.conversation.cancelled(self.message.command.message_id)

@@ -124,6 +124,7 @@ def _request(conversation: Conversation, message: Message) -> StoreRequest:
         association_id=conversation.parties.association_id,
         duplicates=conversation.terms.duplicates,
         max_data_set_bytes=conversation.terms.rules.max_data_set_bytes,
+        character_sets=conversation.terms.rights.character_sets,
     )
 
 

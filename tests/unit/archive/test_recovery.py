@@ -11,6 +11,7 @@ import pytest
 from pacsnode.archive.objects import name_of
 from pacsnode.archive.recovery import Recovered, header_of, recover
 from pacsnode.archive.store import Outcome, Store
+from pacsnode.dicom.character_sets import AS_SAID
 from pacsnode.dicom.part10 import file_meta, parse_meta
 from pacsnode.dicom.uid import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 from pacsnode.duplicates import DuplicatePolicy
@@ -209,7 +210,7 @@ def test_nothing_stays_open(parts: Parts) -> None:
 def test_the_header_of_a_file_is_that_of_its_arrival(parts: Parts, value_bytes: int) -> None:
     sample = Sample(more=((0x00091001, "OB", bytes(value_bytes)), (0x00204000, "LT", b"after it")))
     meta = parse_meta(sample.file[:4096])
-    header = header_of(BytesReadable(sample.file), meta)
+    header = header_of(BytesReadable(sample.file), meta, AS_SAID)
     assert (header.sop_instance_uid, header.study_instance_uid) == (sample.uid, sample.study)
     assert header.values["PatientID"] == "CANARY-7"
 
@@ -218,7 +219,7 @@ def test_a_header_without_an_end_is_damage(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("pacsnode.archive.recovery.HEADER_LIMIT_BYTES", 10_000)
     sample = Sample(more=((0x00091001, "OB", bytes(300_000)),))
     with pytest.raises(DamagedObject, match="header"):
-        header_of(BytesReadable(sample.file), parse_meta(sample.file[:4096]))
+        header_of(BytesReadable(sample.file), parse_meta(sample.file[:4096]), AS_SAID)
 
 
 def test_what_was_recovered_is_stored_once_more_as_the_same(parts: Parts) -> None:

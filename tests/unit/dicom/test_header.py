@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.multival import MultiValue
 
-from pacsnode.dicom import header, part10
+from pacsnode.dicom import conversion, part10
 from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, Attribute, Source
 from pacsnode.dicom.header import Header, Incomplete, scan
 from pacsnode.dicom.uid import (
@@ -259,10 +259,10 @@ def test_the_character_set_of_an_item_is_not_that_of_the_data_set() -> None:
 
 
 def test_long_values_are_cut() -> None:
-    assert value("StudyDescription", b"x" * 3000) == "x" * header.MAX_CHARACTERS
-    assert value("PatientComments", b"x" * 30000, vr="UT") == "x" * header.MAX_CHARACTERS_LT
+    assert value("StudyDescription", b"x" * 3000) == "x" * conversion.MAX_CHARACTERS
+    assert value("PatientComments", b"x" * 30000, vr="UT") == "x" * conversion.MAX_CHARACTERS_LT
     found = values({0x00080005: ("CS", b"ISO_IR 192"), 0x00081030: ("LO", "ä".encode() * 3000)})
-    assert found == {"StudyDescription": "ä" * header.MAX_CHARACTERS}
+    assert found == {"StudyDescription": "ä" * conversion.MAX_CHARACTERS}
 
 
 # --- encodings
