@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from pacsnode.dicom import temporal
-from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, Level, Source
+from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, UNIQUE_KEY, Level, Source
 from pacsnode.dicom.charset import folded
 from pacsnode.dicom.header import Header
-from pacsnode.dicom.matching import is_visible, record_matches
-from pacsnode.dicom.query import Query
+from pacsnode.dicom.matching import is_visible, number, record_matches
+from pacsnode.dicom.query import Query, SingleValue
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Adding, Arrival, Row
 from tests.factories_query import SENDERS, records
@@ -192,9 +192,19 @@ class Model:
         study.parent.children.append(study)
 
     def answers(self, query: Query) -> list[Entity]:
-        """Return the entities that match by the oracle, newest first."""
+        """Return the entities that match by the oracle, in the order of `Index.find`."""
         visible = [one for one in self.rows[query.level] if seen(query, one)]
-        return [one for one in reversed(visible) if record_matches(query, one.record())]
+        matching = [one for one in visible if record_matches(query, one.record())]
+        newest_first = matching[::-1]
+        if query.level is Level.STUDY:
+            return sorted(newest_first, key=_moment, reverse=True)
+        numbered = _NUMBER.get(query.level)
+        parent = UNIQUE_KEY.get(Level(max(query.level - 1, 0)))
+        if numbered and any(
+            key.attribute == parent and isinstance(key.matching, SingleValue) for key in query.keys
+        ):
+            return sorted(matching, key=lambda one: _numbered(one.values.get(numbered)))
+        return newest_first
 
     def found(self, query: Query) -> list[Row]:
         """Return the rows that `find` should give."""
@@ -208,6 +218,24 @@ class Model:
     def located(self, query: Query) -> set[int]:
         """Return the ids of the instances that `locate` should give."""
         return {self.instance_id(image) for entity in self.answers(query) for image in seen(query, entity)}
+
+
+_NUMBER = {Level.SERIES: "SeriesNumber", Level.IMAGE: "InstanceNumber"}
+
+
+def _moment(study: Entity) -> tuple[str, str]:
+    """Return what studies are ordered by; sorted() keeps the order of arrival of those that are the same."""
+    date = study.values.get("StudyDate", "")
+    is_date = len(date) == 8 and date.isascii() and date.isdigit()
+    return (date + study.values.get("StudyTime", ""), "") if is_date else ("", "")
+
+
+def _numbered(text: str | None) -> tuple[int, float, bytes]:
+    """Return what series and instances are ordered by: numbers, then other text, then nothing."""
+    if text is None:
+        return 2, 0, b""
+    value = number(text)
+    return (1, 0, text.encode()) if value is None else (0, value, b"")
 
 
 def seen(query: Query, entity: Entity) -> list[Entity]:

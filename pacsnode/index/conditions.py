@@ -15,7 +15,7 @@ Pure. Values are always bound; identifiers come from our own table. The few plac
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -26,7 +26,6 @@ from pacsnode.dicom.uid import packed, validated
 from pacsnode.index import schema
 
 Parameter = str | int | float | bytes
-_HIGHEST = chr(0x10FFFF)
 _END_OF_TIME = 1 << 40  # microseconds
 
 
@@ -119,8 +118,14 @@ def _equal(attribute: Attribute, value: str, wanted: str) -> Fragment:
     whole = Fragment(f"{value} = ?", (name,))
     if not name or "=" in name:
         return whole
-    start, end = f"{name}=", _after(f"{name}=")
+    start, end = f"{name}=", after(f"{name}=")
     return any_of([whole, Fragment(f"({value} >= ? AND {value} < ?)", (start, end))])
+
+
+def after(prefix: str) -> str:
+    """Return the first text behind all those that begin with the prefix, in the order of UTF-8."""
+    last = ord(prefix[-1]) + 1
+    return prefix[:-1] + chr(0xE000 if last == 0xD800 else last)  # surrogates are no characters
 
 
 def _like(attribute: Attribute, value: str, pattern: str) -> Fragment:
@@ -204,34 +209,3 @@ def in_numbers(column: str, numbers: Sequence[int]) -> Fragment:
     if len(numbers) == 1:
         return Fragment(f"{column} = ?", (numbers[0],))
     return Fragment(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))
-
-
-def indexed_condition(key: Key) -> Fragment | None:
-    """Return the part of a key's condition that its index answers (`schema.INDEX_OF`), or None if it can't.
-
-    It may let more through than the key.
-    """
-    attribute, value = key.attribute, column(key.attribute)
-    match key.matching:
-        case _ if attribute.vr == "UI":
-            return _uid_condition(key)
-        case SingleValue(wanted) if schema.is_folded(attribute):
-            return _prefixed(value, charset.folded(wanted))
-        case Wildcard(pattern):
-            fold: Callable[[str], str] = charset.folded_pattern if schema.is_folded(attribute) else str
-            return _prefixed(value, fold(pattern).partition("*")[0].partition("?")[0])
-        case Range(low, high):
-            return _between_dates(value, low, high)
-        case _:
-            return _value_condition(attribute, key, value)
-
-
-def _prefixed(value: str, prefix: str) -> Fragment | None:
-    prefix = prefix.rstrip(_HIGHEST)
-    return Fragment(f"{value} >= ? AND {value} < ?", (prefix, _after(prefix))) if prefix else None
-
-
-def _after(prefix: str) -> str:
-    """Return the first text behind all those that begin with the prefix, in the order of UTF-8."""
-    last = ord(prefix[-1]) + 1
-    return prefix[:-1] + chr(0xE000 if last == 0xD800 else last)  # surrogates are no characters

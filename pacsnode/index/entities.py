@@ -107,7 +107,7 @@ _STUDY = _selection(
 _SERIES = _selection(Level.SERIES, "modality", "series_instance_uid = ? AND study = ?")
 _SAME_ID = f"""SELECT id, {schema.counting(Level.PATIENT, Level.IMAGE)},
     patient_name, patient_birth_date, patient_sex FROM patient
-    WHERE patient_id = ? AND issuer_of_patient_id IS ? ORDER BY id"""
+    WHERE patient_id = ?1 COLLATE NOCASE AND patient_id = ?1 AND issuer_of_patient_id IS ?2 ORDER BY id"""
 
 _COUNT_SERIES = """UPDATE series
     SET number_of_series_related_instances = number_of_series_related_instances + ? WHERE id = ?"""

@@ -80,7 +80,7 @@ INDEX_OF = {
     "PatientID": "patient_by_patient_id",
     "PatientName": "patient_by_name",
     "StudyInstanceUID": "study_by_uid",
-    "StudyDate": "study_by_date",
+    "StudyDate": "study_by_moment",
     "AccessionNumber": "study_by_accession_number",
     "SeriesInstanceUID": "series_by_uid",
     "SOPInstanceUID": "instance_by_uid_hash",

@@ -10,7 +10,8 @@ from pacsnode.dicom.matching import matches
 from pacsnode.dicom.query import Key, Matching, Range, SingleValue, ValueList, Wildcard
 from pacsnode.errors import InvalidUID
 from pacsnode.index.columns import as_number
-from pacsnode.index.conditions import as_glob, column, condition, in_blobs, in_numbers, indexed_condition
+from pacsnode.index.conditions import as_glob, column, condition, in_blobs, in_numbers
+from pacsnode.index.leading import indexed_condition
 
 HOSTILE = ("' OR '1'='1", '"; DROP TABLE study; --', "%", "_", "[a-z]", "\\", "?*[", "\x00", "1e999", "NULL")
 
