@@ -52,9 +52,9 @@ NAMES = (
     ),
     Case(
         section="C.2.2.2.1",
-        says="accents count unless negotiated",
+        says="accents do not count",
         keys={"PatientName": "Muller^Jurgen"},
-        found="",
+        found="f",
         is_free=True,
     ),
 )
