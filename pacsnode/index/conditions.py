@@ -55,15 +55,14 @@ def any_of(fragments: Sequence[Fragment]) -> Fragment:
 
 
 def column(attribute: Attribute) -> str:
-    """Return the column that the attribute is matched by."""
-    suffix = "_folded" if schema.is_folded(attribute) else ""
-    return f'{schema.TABLES[attribute.level].name}."{attribute.column}{suffix}"'
+    """Return the SQL expression that the attribute is matched by, wherever it is kept."""
+    return schema.matched(attribute)
 
 
 def condition(key: Key) -> Fragment:
     """Return the condition of one key."""
     attribute = key.attribute
-    if attribute.vr == "UI" and attribute.keyword != "SOPClassesInStudy":
+    if schema.is_uid(attribute):
         return _uid_condition(key)
     if attribute.multi_valued:
         return _any_value(attribute, key)
