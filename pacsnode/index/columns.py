@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pacsnode.dicom.attributes import STANDARD, Attribute, Catalogue, Level
 from pacsnode.dicom.charset import folded
 from pacsnode.dicom.matching import number
-from pacsnode.index import schema
+from pacsnode.index import lookups, schema
 
 Value = str | int | float | bytes | None
 _EXACT = 1 << 53  # integers up to here are the same number as an IEEE double, which is what is matched
@@ -24,8 +24,10 @@ def as_number(text: str) -> tuple[int | float | str, bool]:
     return value, True
 
 
-def as_folded(attribute: Attribute, text: str) -> str:
-    """Return a person name as it is matched, each value for itself."""
+def as_folded(attribute: Attribute, text: str) -> str | None:
+    """Return a person name as it is matched, each value for itself; of other text what `lookups` says."""
+    if attribute in lookups.CASELESS:
+        return lookups.other_case(text)
     if not attribute.multi_valued:
         return folded(text)
     return "\\".join(folded(value) for value in text.split("\\") if value)
@@ -72,6 +74,8 @@ class Columns:
         self._changed = tuple((a.keyword, a.column, a) for a in changed)
         self._numeric = tuple((a.keyword, a.column) for a in numeric)
         self._folded = tuple((a.keyword, f"{a.column}_folded", a) for a in stored if schema.is_folded(a))
+        caseless = [a for a in lookups.CASELESS if a.level is level]
+        self._folded += tuple((a.keyword, f"{a.column}_other_case", a) for a in caseless)
         self._extra = {attribute.keyword: attribute for attribute in extra}
         columns = [f'"{one[1]}"' for one in self._all()] + (["as_sent"] if numeric else []) + ["extra"]
         self.names = ", ".join(columns)
@@ -120,7 +124,7 @@ class Columns:
         return values | (json.loads(extra) if extra else {})
 
     def _extra_of(self, values: Mapping[str, str]) -> str | None:
-        found: dict[str, str] = {}
+        found: dict[str, str | None] = {}
         for keyword, attribute in self._extra.items():
             text = values.get(keyword)
             if text:

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 from pacsnode.dicom.attributes import Catalogue, Level
 from pacsnode.dicom.header import Header
+from pacsnode.dicom.matching import without_case
 from pacsnode.dicom.uid import packed
-from pacsnode.index import schema
+from pacsnode.index import lookups, schema
 from pacsnode.index.base import Arrival
 from pacsnode.index.columns import COLUMNS, Value, columns_of
 from pacsnode.index.dictionaries import Dictionaries
@@ -109,7 +110,8 @@ _STUDY = _selection(
 _SERIES = _selection(Level.SERIES, "modality", "series_instance_uid = ? AND study = ?")
 _SAME_ID = f"""SELECT id, {schema.counting(Level.PATIENT, Level.IMAGE)},
     patient_name, patient_birth_date, patient_sex FROM patient
-    WHERE patient_id = ?1 COLLATE NOCASE AND patient_id = ?1 AND issuer_of_patient_id IS ?2 ORDER BY id"""
+    INDEXED BY patient_by_patient_id
+    WHERE patient_id_caseless = ?3 AND patient_id = ?1 AND issuer_of_patient_id IS ?2 ORDER BY id"""
 
 _COUNT_SERIES = """UPDATE series
     SET number_of_series_related_instances = number_of_series_related_instances + ? WHERE id = ?"""
@@ -202,7 +204,9 @@ class Entities:
         identity = values.get("PatientID"), values.get("IssuerOfPatientID") or None
         person, vacant = _person(values), None
         if identity[0]:
-            for row_id, served, *known in connection.execute(_SAME_ID, identity).fetchall():
+            for row_id, served, *known in connection.execute(
+                _SAME_ID, (*identity, without_case(identity[0]))
+            ).fetchall():
                 if served and not Person.of(*known).differs(person):
                     return self._patient(connection, row_id)
                 vacant = row_id if vacant is None and not served else vacant
@@ -245,6 +249,7 @@ class Entities:
         row_id = _inserted(connection, _INSERT_PATIENT, row)
         patient = Patient(row_id, self._empty(Level.PATIENT, values), 0, arrival.token, _identifying(values))
         self._patients[row_id] = patient
+        _keep_name(connection, row_id, values)
         return patient
 
     def _make_study(self, connection: sqlite3.Connection, arrival: Arrival) -> Study:
@@ -275,9 +280,12 @@ class Entities:
         values = arrival.header.values
         if self._is_begun_anew(connection, Level.PATIENT, patient, arrival):
             patient.identifying = _identifying(values)
+            _keep_name(connection, patient.id, values)
         elif not patient.empty.isdisjoint(values) and patient.may_be(values):
             learnt = self._filled(connection, Level.PATIENT, patient, values)
             patient.identifying |= {one: values[one] for one in learnt if one in _PERSON}
+            if "PatientName" in learnt:
+                _keep_name(connection, patient.id, values)
 
     def _learn_study(self, connection: sqlite3.Connection, study: Study, arrival: Arrival) -> None:
         if self._is_begun_anew(connection, Level.STUDY, study, arrival):
@@ -361,3 +369,8 @@ def _inserted(connection: sqlite3.Connection, statement: str, row: list[Value]) 
 
 def _split(text: str | None) -> set[str]:
     return set(filter(None, (text or "").split("\\")))
+
+
+def _keep_name(connection: sqlite3.Connection, patient_id: int, values: Mapping[str, str]) -> None:
+    if name := values.get("PatientName"):
+        lookups.keep_parts(connection, patient_id, name)

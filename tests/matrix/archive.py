@@ -90,8 +90,8 @@ STUDIES: dict[str, tuple[Values, tuple[tuple[Values, int], ...]]] = {
             "PatientName": "Roe^Richard",
             "PatientID": "P4",
             "PatientSex": "M",
-            "StudyDate": "2020.01.15",  # as ACR-NEMA wrote it (PS3.5 6.2, DA)
-            "StudyTime": "10:30:30",
+            "StudyDate": "20200115",
+            "StudyTime": "103030",
             "StudyID": " 001",
             "AccessionNumber": "A 12",
             "StudyDescription": "knee-left",
@@ -198,6 +198,17 @@ STUDIES: dict[str, tuple[Values, tuple[tuple[Values, int], ...]]] = {
             "StudyDescription": "older",
         },
         (({"Modality": "CT", "SeriesNumber": "1"}, 1),),
+    ),
+    "n": (
+        {
+            "PatientName": "Old^Timer",
+            "PatientID": "OLD",
+            "StudyDate": "2020.12.24",  # as ACR-NEMA wrote dates and times (PS3.5 6.2, DA and TM)
+            "StudyTime": "21:15:00",
+            "AccessionNumber": "N",
+            "StudyDescription": "old",
+        },
+        (({"Modality": "OT", "SeriesNumber": "1"}, 1),),
     ),
 }
 

@@ -10,8 +10,16 @@ LEVELS = (
         level="PATIENT",
         root="P",
         keys={"PatientName": ""},
-        found="P1 P2 P3 P4 none P6 P7 P8 P9 P10 P11 P12",
+        found="P1 P2 P3 P4 none P6 P7 P8 P9 P10 P11 P12 OLD",
         is_free=True,
+    ),
+    Case(
+        section="C.4.1.3.1.1",
+        says="patients by a wild card in the ID",
+        level="PATIENT",
+        root="P",
+        keys={"PatientID": "P?"},
+        found="P1 P2 P3 P4 P6 P7 P8 P9",
     ),
     Case(
         section="C.4.1.3.1.1",

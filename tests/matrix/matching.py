@@ -3,8 +3,7 @@
 from tests.matrix.archive import ROOT, uid
 from tests.matrix.cases import Case
 
-_ALL = "a b c d e f g h i j k l m"
-_NOT_EMPTY = "a b c d f g h i j k l m"
+_ALL = "a b c d e f g h i j k l m n"
 
 UNIVERSAL = (
     Case(
@@ -97,13 +96,13 @@ SINGLE_VALUE = (
         is_free=True,
     ),
     Case(
-        section="C.2.2.2.1",
+        section="C.2.2.3",
         says="one value of several matches",
         keys={"OtherPatientIDs": "X2"},
         found="a m",
     ),
     Case(
-        section="C.2.2.2.1",
+        section="C.2.2.3",
         says="a name of several matches",
         keys={"NameOfPhysiciansReadingStudy": "Grey^Meredith"},
         found="a",
@@ -209,7 +208,7 @@ WILD_CARD = (
         found="a m",
     ),
     Case(
-        section="C.2.2.2.4",
+        section="C.2.2.3",
         says="one value of several",
         keys={"OtherPatientIDs": "?2"},
         found="a m",
@@ -225,15 +224,15 @@ RANGE_DATE = (
     Case(section="C.2.2.2.5", says="nothing lies in it", keys={"StudyDate": "19990101-19991231"}, found=""),
     Case(
         section="PS3.5 6.2",
-        says="an entity with the date of ACR-NEMA",
-        keys={"StudyDate": "20200115"},
-        found="a d",
+        says="an entity with a date of ACR-NEMA",
+        keys={"StudyDate": "20201224"},
+        found="n",
         is_free=True,
     ),
     Case(
         section="PS3.5 6.2",
-        says="a key with the date of ACR-NEMA",
-        keys={"StudyDate": "2020.01.15"},
+        says="a key with dates of ACR-NEMA",
+        keys={"StudyDate": "2020.01.15-2020.01.15"},
         found="a d",
         is_free=True,
     ),
@@ -273,6 +272,13 @@ RANGE_TIME = (
         is_free=True,
     ),
     Case(section="PS3.5 6.2", says="a second", keys={"StudyTime": "103030"}, found="d"),
+    Case(
+        section="PS3.5 6.2",
+        says="an entity with a time of ACR-NEMA",
+        keys={"StudyTime": "2115-2116"},
+        found="n",
+        is_free=True,
+    ),
     Case(section="PS3.5 6.2", says="fractions", keys={"StudyTime": "235959.5-235959.995"}, found="b"),
     Case(
         section="PS3.5 6.2",
@@ -284,7 +290,7 @@ RANGE_TIME = (
     Case(
         section="C.2.2.2.5",
         says="without negotiation a date and a time are two conditions",
-        keys={"StudyDate": "20200115-20200229", "StudyTime": "1000-1100"},
-        found="a c d",
+        keys={"StudyDate": "20200115-20200116", "StudyTime": "1000-1100"},
+        found="a d",
     ),
 )

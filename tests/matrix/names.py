@@ -31,6 +31,7 @@ NAMES = (
         says="a wild card behind the family name",
         keys={"PatientName": "Doe^*"},
         found="a b m",
+        is_free=True,
     ),
     Case(
         section="C.2.2.2.4",
@@ -51,9 +52,9 @@ NAMES = (
     ),
     Case(
         section="C.2.2.2.1",
-        says="accents count unless negotiated",
+        says="accents do not count",
         keys={"PatientName": "Muller^Jurgen"},
-        found="",
+        found="f",
         is_free=True,
     ),
 )
@@ -74,6 +75,7 @@ CHARACTER_SETS = (
         keys={"PatientName": "Müller^Jürgen"},
         found="f",
         values={"PatientName": "Müller^Jürgen"},
+        is_free=True,
     ),
     Case(
         section="C.2.2.2",
@@ -81,6 +83,7 @@ CHARACTER_SETS = (
         character_set="ISO_IR 192",
         keys={"StudyDescription": "Schädel"},
         found="f",
+        is_free=True,
     ),
     Case(
         section="PS3.5 6.1.2.5",
@@ -96,6 +99,7 @@ CHARACTER_SETS = (
         character_set="ISO_IR 192",
         keys={"PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう"},
         found="g",
+        is_free=True,
     ),
     Case(
         section="C.2.2.2.1",
@@ -109,6 +113,7 @@ CHARACTER_SETS = (
         says="the alphabetic group with a wild card",
         keys={"PatientName": "Yama*"},
         found="g",
+        is_free=True,
     ),
     Case(
         section="PS3.5 6.1.2.5",
@@ -139,6 +144,7 @@ CHARACTER_SETS = (
         character_set="GBK",
         keys={"PatientName": "Wang^XiaoDong=王^小东"},
         found="i",
+        is_free=True,
     ),
     Case(
         section="PS3.5 6.1.2.3",
@@ -147,6 +153,7 @@ CHARACTER_SETS = (
         keys={"PatientName": "Παπαδόπουλος^Γιώργος"},
         found="j",
         values={"PatientName": "Παπαδόπουλος^Γιώργος"},
+        is_free=True,
     ),
     Case(
         section="PS3.5 6.1.2.3",
@@ -155,6 +162,7 @@ CHARACTER_SETS = (
         keys={"PatientName": "Иванов*"},
         found="k",
         values={"PatientName": "Иванов^Пётр"},
+        is_free=True,
     ),
     Case(
         section="C.2.2.2.1",
@@ -167,9 +175,24 @@ CHARACTER_SETS = (
     Case(
         section="C.2.2.2",
         says="? is one character, whatever its bytes",
-        character_set="ISO_IR 192",
+        character_set="\\ISO 2022 IR 87",
         keys={"StudyDescription": "頭?"},
         found="g",
+    ),
+    Case(
+        section="C.2.2.2",
+        says="a text of full width letters, in its own set",
+        character_set="ISO_IR 192",
+        keys={"StudyDescription": "ＣＴ　頭"},
+        found="j",
+    ),
+    Case(
+        section="PS3.5 6.1.2.3",
+        says="Cyrillic in its own set",
+        character_set="ISO_IR 144",
+        keys={"PatientName": "Иванов^Пётр"},
+        found="k",
+        values={"PatientName": "Иванов^Пётр"},
     ),
     Case(
         section="C.4.1.1.3.2",
