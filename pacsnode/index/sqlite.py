@@ -4,6 +4,7 @@ A damaged file is found when it is opened as far as that is quick (header, lengt
 `CHECKED_BYTES`); `verify` reads all of it and may run behind a node that is up.
 """
 
+import logging
 import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
@@ -21,8 +22,13 @@ from pacsnode.errors import PatientConflict, PermanentError
 from pacsnode.index import lookups, ordering, plans, schema, sql
 from pacsnode.index.adding import Additions
 from pacsnode.index.base import Added, Arrival, Check, Located, Row
-from pacsnode.index.conditions import Fragment
+from pacsnode.index.explaining import Explanation, explained
+from pacsnode.index.fragments import Fragment
+from pacsnode.index.functions import FUNCTIONS
 from pacsnode.index.identity import Person, are_in_conflict
+from pacsnode.index.leading import Driver
+
+log = logging.getLogger(__name__)
 
 FIRST_PAGE_ROWS = 32
 PAGE_ROWS = 256
@@ -78,6 +84,7 @@ class SqliteIndex:
             wait_seconds=wait_seconds,
             forget=self._additions.forget,
             outdated=self._additions.outdated,
+            functions=FUNCTIONS,
         )
         if self.path.stat().st_size <= CHECKED_BYTES:
             self._refuse_inconsistent()
@@ -97,6 +104,9 @@ class SqliteIndex:
 
     def find(self, query: Query, *, check: Check | None = None) -> Iterator[Sequence[Row]]:
         """See `Index.find`. A page may be empty: a long walk without matches lets the caller look up."""
+        if log.isEnabledFor(logging.DEBUG):
+            for line in self.explain(query).lines():
+                log.debug("%s: %s", query.level.name, line)
         compiled = sql.Compiled(query)
         newest = self._newest(compiled)
         plan = self._plan(compiled, newest)
@@ -130,13 +140,13 @@ class SqliteIndex:
         yield before, end
 
     def _keyed(
-        self, compiled: sql.Compiled, driver: plans.Driver, check: Check | None = None
+        self, compiled: sql.Compiled, driver: Driver, check: Check | None = None
     ) -> Iterator[Sequence[Row]]:
         rows = self._read(compiled.keyed(driver), check)
         yield from _pages(rows)
 
     def _sorted(
-        self, compiled: sql.Compiled, driver: plans.Driver, check: Check | None = None
+        self, compiled: sql.Compiled, driver: Driver, check: Check | None = None
     ) -> Iterator[Sequence[Row]]:
         ids = array("q", (entity for (entity,) in self._read(compiled.ids(driver), check)))
         for page in _pages(ids):
@@ -158,6 +168,23 @@ class SqliteIndex:
                 break
         return counted
 
+    def explain(self, query: Query) -> Explanation:
+        """Return how the first page of `find` is looked for."""
+        compiled = sql.Compiled(query)
+        newest = self._newest(compiled)
+        plan = self._plan(compiled, newest)
+        order = compiled.order
+        if plan.driver is None:
+            statement = compiled.walked(
+                before=order.start, floor=order.end, newest=newest, limit=FIRST_PAGE_ROWS
+            )
+        elif plan.below <= plans.SORTED_AT_ONCE:
+            statement = compiled.keyed(plan.driver)
+        else:
+            statement = compiled.ids(plan.driver)
+        rows = self._read(Fragment("EXPLAIN QUERY PLAN ") + statement)
+        return explained(query, compiled, plan, statement, rows)
+
     def locate(self, query: Query) -> list[Located]:
         """See `Index.locate`."""
         compiled = sql.Compiled(query)
@@ -166,7 +193,7 @@ class SqliteIndex:
             self._refuse_conflict(compiled, driver)
         return [Located(*row) for row in self._read(compiled.located(driver))]
 
-    def _refuse_conflict(self, compiled: sql.Compiled, driver: plans.Driver | None) -> None:
+    def _refuse_conflict(self, compiled: sql.Compiled, driver: Driver | None) -> None:
         patients: dict[str, list[tuple[str | None, Person]]] = {}
         for patient_id, issuer, *known in self._read(compiled.persons(driver)):
             if patient_id:
@@ -228,7 +255,7 @@ class SqliteIndex:
 
     def _plan(self, compiled: sql.Compiled, newest: int | None) -> plans.Plan:
         """Return the plan, where a walk passes up to `newest` rows, or is only taken if there is no other."""
-        probes = [self._read(driver.probe(compiled.level))[0] for driver in compiled.drivers]
+        probes = [self._read(plans.probe(driver, compiled.level))[0] for driver in compiled.drivers]
         walk_rows = newest if compiled.order.is_walkable else None
         if walk_rows and compiled.order.is_narrow and probes:
             passed = self._read(compiled.walk_probe())[0][0]
