@@ -12,7 +12,7 @@ give the same answers, and a property test holds it to that. What a key asks for
   `007` is not `7` in an LO or SH. Exceptions: IS, DS and binary numbers are compared as numbers (IEEE doubles; a DS
   has at most 16 characters, PS3.5 6.2; the choice is left by C.2.2.2.1.4), and where one side is no number
   the texts are. A PN is folded (see below). Keys without `match_case`, a choice of the node's administrator,
-  ignore case in the VRs of `CASE_VRS`.
+  ignore case in the VRs of `keys.CASE_VRS`.
 - List of UID Matching is Single Value Matching of any value in the list (C.2.2.2.2), and so are several values
   of other keys (C.2.2.2.8, note 4), which may be patterns and ranges as well (`AnyOf`).
 - Multiple Value Matching as negotiated is `AllOf`: each value that is asked for matches some value of the
