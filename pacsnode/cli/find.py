@@ -73,6 +73,7 @@ def _negotiation_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @pass_program
 def find(
     program: Program,
+    /,
     *,
     output: Output,
     options: CallerOptions,

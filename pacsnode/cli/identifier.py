@@ -202,5 +202,12 @@ def _last_day(date: str) -> str:
 
 
 def _declare_character_set(identifier: Dataset) -> None:
-    if not str(identifier).isascii():
+    if not _is_ascii(identifier):
         identifier.SpecificCharacterSet = "ISO_IR 192"
+
+
+def _is_ascii(asked: Dataset) -> bool:
+    return all(
+        all(map(_is_ascii, element.value)) if element.VR == "SQ" else str(element.value).isascii()
+        for element in asked
+    )
