@@ -163,7 +163,7 @@ def _value_matches(key: Key, value: str) -> bool:
         case Range(low, high):
             return _within(key.attribute.vr, low, high, value)
         case Words(words):
-            return _has_words(words, value)
+            return has_words(words, value)
     raise AssertionError(key)  # the others are not about one value
 
 
@@ -202,7 +202,8 @@ def _covers(pattern: str, text: str) -> bool:
     return any(wildcard_matches(one, text) for one in names.patterns(pattern))
 
 
-def _has_words(words: tuple[str, ...], value: str) -> bool:
+def has_words(words: tuple[str, ...], value: str) -> bool:
+    """Return whether each of the words, which are as in `Words`, begins some word of a stored name."""
     stored = names.words(value)
     return all(any(wildcard_matches(f"{word}*", one) for one in stored) for word in words)
 
@@ -243,6 +244,11 @@ def _ends(vr: str, text: str | None) -> tuple[int | None, int | None]:
     if vr == "DA":
         day = temporal.date(text)
         return (int(day), int(day)) if day else (None, None)
+    return utc_span(text)
+
+
+def utc_span(text: str) -> tuple[int, int] | tuple[None, None]:
+    """Return the first and last moment, in UTC, of a DT, which is in UTC if it names no offset."""
     span = temporal.span(text)
     if span is None:
         return None, None

@@ -10,33 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.query import Key
 from pacsnode.index import schema
-from pacsnode.index.conditions import Fragment
-from pacsnode.index.leading import indexed_condition
+from pacsnode.index.fragments import Fragment
+from pacsnode.index.leading import Driver
 
 PROBE_LIMIT = 2000
 SORTED_AT_ONCE = 2048  # rows that are read whole, sorted and answered from one statement
 _WALK_ADVANTAGE = 8  # a row read in order costs less than one that is looked up, and the first comes at once
-
-
-@dataclass(frozen=True, slots=True)
-class Driver:
-    """A key whose index can lead a plan. The condition may let more through than the key."""
-
-    level: Level
-    index: str
-    condition: Fragment
-    is_unique: bool
-
-    def probe(self, level: Level) -> Fragment:
-        """Return the statement for how many rows the key leaves, and how many entities of `level` are below."""
-        table = schema.TABLES[self.level]
-        below = "1" if self.level is level else schema.counting(self.level, level)
-        limit = "" if self.is_unique else f" LIMIT {PROBE_LIMIT + 1}"
-        rows = Fragment(f"SELECT {below} AS below FROM {table.name} INDEXED BY {self.index} WHERE ")
-        counted = Fragment("SELECT count(*), coalesce(sum(below), 0) FROM (")
-        return counted + rows + self.condition + Fragment(f"{limit})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +27,12 @@ class Plan:
     below: int = 0
 
 
-def driver_of(key: Key) -> Driver | None:
-    """Return the driver of a key, or None if its attribute or its matching has no index."""
-    index = schema.INDEX_OF.get(key.attribute.keyword)
-    leading = indexed_condition(key) if index else None
-    if index is None or leading is None:
-        return None
-    return Driver(key.attribute.level, index, leading, is_unique=key.attribute.vr == "UI")
+def probe(driver: Driver, level: Level) -> Fragment:
+    """Return the statement for how many rows a driver leaves, and how many entities of the level are below them."""
+    below = "1" if driver.level is level else schema.counting(driver.level, level)
+    limit = "" if driver.is_unique else f" LIMIT {PROBE_LIMIT + 1}"
+    rows = Fragment(f"SELECT {below} AS below FROM {driver.table} WHERE ") + driver.condition
+    return Fragment("SELECT count(*), coalesce(sum(below), 0) FROM (") + rows + Fragment(f"{limit})")
 
 
 def chosen(drivers: Sequence[Driver], probes: Sequence[tuple[int, int]], walk_rows: int | None) -> Plan:

@@ -104,6 +104,17 @@ def is_numeric(attribute: Attribute) -> bool:
     return attribute.vr in NUMERIC_VRS and attribute.source is Source.STORED
 
 
+def is_uid(attribute: Attribute) -> bool:
+    """Return whether the attribute is a UID that is kept packed, or as the number of a small table."""
+    return attribute in _SPECIAL
+
+
+def matched(attribute: Attribute) -> str:
+    """Return the SQL expression of the attribute as it is matched: names folded, UIDs packed."""
+    suffix = "_folded" if is_folded(attribute) else ""
+    return f'{TABLES[attribute.level].name}."{attribute.column}{suffix}"'
+
+
 def uid_hash(packed_uid: bytes) -> int:
     """Return the hash that instances are found by, signed so that SQLite keeps it in 4 bytes."""
     return signed(zlib.crc32(packed_uid))

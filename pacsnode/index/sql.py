@@ -24,10 +24,11 @@ from collections.abc import Sequence
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.query import Query
 from pacsnode.errors import InvalidIdentifier
-from pacsnode.index import ordering, schema, visible
-from pacsnode.index.conditions import Fragment, condition, joined
+from pacsnode.index import conditions, ordering, schema, visible
+from pacsnode.index.fragments import Fragment, joined
+from pacsnode.index.leading import Driver, driver_of
 from pacsnode.index.ordering import Position
-from pacsnode.index.plans import PROBE_LIMIT, Driver, driver_of
+from pacsnode.index.plans import PROBE_LIMIT
 
 WINDOW_ROWS = 20_000
 LIMITED_WINDOW_ROWS = 200  # a study may have thousands of instances to look at
@@ -64,14 +65,13 @@ class Compiled:
             raise InvalidIdentifier("a key lies below the query's level", offending=tuple(below))
         self.level = query.level
         self.order = ordering.of(query)
-        self.drivers = tuple(
-            driver for driver in map(driver_of, query.keys) if driver and driver.index != self.order.index
-        )
+        drivers = (driver_of(key, query.timezone) for key in query.keys)
+        self.drivers = tuple(one for one in drivers if one and one.index != self.order.index)
         self.window_rows = WINDOW_ROWS if query.visibility is None else LIMITED_WINDOW_ROWS
         self._name = schema.TABLES[query.level].name
         self._visibility = query.visibility
-        self._conditions = [condition(key) for key in query.keys]
-        self._key_levels = {key.attribute.level for key in query.keys}
+        self._conditions = [conditions.condition(key, query.timezone) for key in query.keys]
+        self._key_levels = {level for key in query.keys for level in conditions.levels(key, query.timezone)}
         self._levels = self._key_levels | {attribute.level for attribute in query.returned}
         character_set = (
             f"(SELECT name FROM character_set WHERE character_set.id = {self._name}.character_set)"
@@ -154,18 +154,16 @@ class Compiled:
         leading: Fragment | None = None,
     ) -> Fragment:
         bottom = self.level if bottom is None else bottom
-        conditions = [Fragment(schema.TABLES[bottom].visible), *self._conditions]
+        held = [Fragment(schema.TABLES[bottom].visible), *self._conditions]
         if driver is not None:
-            conditions.insert(0, driver.condition)
+            held.insert(0, driver.condition)
         if self._visibility is not None:
             levels = levels | visible.levels(self._visibility, bottom)
-            conditions.append(visible.condition(self._visibility, bottom))
+            held.append(visible.condition(self._visibility, bottom))
         start = driver.level if driver else self.level
-        first = leading or Fragment(
-            schema.TABLES[start].name + (f" INDEXED BY {driver.index}" if driver else "")
-        )
+        first = leading or Fragment(driver.table if driver else self._name)
         tables = Fragment(f"SELECT {columns} FROM ") + first + Fragment(_joins(start, bottom, levels))
-        return tables + Fragment(" WHERE ") + joined(conditions, " AND ")
+        return tables + Fragment(" WHERE ") + joined(held, " AND ")
 
 
 def _counted(rows: Fragment, limit: int) -> Fragment:

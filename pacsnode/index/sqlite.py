@@ -21,8 +21,10 @@ from pacsnode.errors import PatientConflict, PermanentError
 from pacsnode.index import lookups, ordering, plans, schema, sql
 from pacsnode.index.adding import Additions
 from pacsnode.index.base import Added, Arrival, Check, Located, Row
-from pacsnode.index.conditions import Fragment
+from pacsnode.index.fragments import Fragment
+from pacsnode.index.functions import FUNCTIONS
 from pacsnode.index.identity import Person, are_in_conflict
+from pacsnode.index.leading import Driver
 
 FIRST_PAGE_ROWS = 32
 PAGE_ROWS = 256
@@ -78,6 +80,7 @@ class SqliteIndex:
             wait_seconds=wait_seconds,
             forget=self._additions.forget,
             outdated=self._additions.outdated,
+            functions=FUNCTIONS,
         )
         if self.path.stat().st_size <= CHECKED_BYTES:
             self._refuse_inconsistent()
@@ -130,13 +133,13 @@ class SqliteIndex:
         yield before, end
 
     def _keyed(
-        self, compiled: sql.Compiled, driver: plans.Driver, check: Check | None = None
+        self, compiled: sql.Compiled, driver: Driver, check: Check | None = None
     ) -> Iterator[Sequence[Row]]:
         rows = self._read(compiled.keyed(driver), check)
         yield from _pages(rows)
 
     def _sorted(
-        self, compiled: sql.Compiled, driver: plans.Driver, check: Check | None = None
+        self, compiled: sql.Compiled, driver: Driver, check: Check | None = None
     ) -> Iterator[Sequence[Row]]:
         ids = array("q", (entity for (entity,) in self._read(compiled.ids(driver), check)))
         for page in _pages(ids):
@@ -166,7 +169,7 @@ class SqliteIndex:
             self._refuse_conflict(compiled, driver)
         return [Located(*row) for row in self._read(compiled.located(driver))]
 
-    def _refuse_conflict(self, compiled: sql.Compiled, driver: plans.Driver | None) -> None:
+    def _refuse_conflict(self, compiled: sql.Compiled, driver: Driver | None) -> None:
         patients: dict[str, list[tuple[str | None, Person]]] = {}
         for patient_id, issuer, *known in self._read(compiled.persons(driver)):
             if patient_id:
@@ -228,7 +231,7 @@ class SqliteIndex:
 
     def _plan(self, compiled: sql.Compiled, newest: int | None) -> plans.Plan:
         """Return the plan, where a walk passes up to `newest` rows, or is only taken if there is no other."""
-        probes = [self._read(driver.probe(compiled.level))[0] for driver in compiled.drivers]
+        probes = [self._read(plans.probe(driver, compiled.level))[0] for driver in compiled.drivers]
         walk_rows = newest if compiled.order.is_walkable else None
         if walk_rows and compiled.order.is_narrow and probes:
             passed = self._read(compiled.walk_probe())[0][0]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.query import Matching, Range, ValueList, Wildcard
+from pacsnode.dicom.query import AnyOf, Matching, Range, SingleValue, ValueList, Wildcard, Words
 from pacsnode.index import plans, sql
 from pacsnode.index.conditions import Fragment
 from pacsnode.index.sqlite import SqliteIndex
@@ -31,19 +31,21 @@ def plan(index: SqliteIndex, statement: Fragment) -> list[str]:
     ]
 
 
-UID_LIST, NAME = ValueList(("1.2.3", "1.2.4")), "patient_name_folded"
+UID_LIST, PATIENT_ID = ValueList(("1.2.3", "1.2.4")), "patient_id_caseless"
 MOMENT = "moment>? AND moment<?"
 
 
 LEADING = [
-    (Level.PATIENT, {"PatientID": "P1"}, "patient_by_patient_id (patient_id=?)"),
-    (Level.STUDY, {"PatientID": "P1"}, "patient_by_patient_id (patient_id=?)"),
-    (Level.STUDY, {"PatientID": Wildcard("P1*")}, "patient_by_patient_id (patient_id>? AND patient_id<?)"),
-    (Level.STUDY, {"PatientName": Wildcard("smi*")}, f"patient_by_name ({NAME}>? AND {NAME}<?)"),
-    (Level.STUDY, {"PatientName": "smith"}, f"patient_by_name ({NAME}>? AND {NAME}<?)"),
+    (Level.PATIENT, {"PatientID": "P1"}, "patient_by_patient_id (patient_id_caseless=?)"),
+    (Level.STUDY, {"PatientID": "P1"}, "patient_by_patient_id (patient_id_caseless=?)"),
+    (
+        Level.STUDY,
+        {"PatientID": Wildcard("P1*")},
+        f"patient_by_patient_id ({PATIENT_ID}>? AND {PATIENT_ID}<?)",
+    ),
     (Level.SERIES, {"StudyDate": "20200115"}, f"study_by_moment ({MOMENT})"),
     (Level.IMAGE, {"StudyDate": Range("20200101", None)}, f"study_by_moment ({MOMENT})"),
-    (Level.STUDY, {"AccessionNumber": "A1"}, "study_by_accession_number (accession_number=?)"),
+    (Level.STUDY, {"AccessionNumber": "A1"}, "study_by_accession_number (accession_number_caseless=?)"),
     (Level.STUDY, {"StudyInstanceUID": "1.2.3"}, "study_by_uid (study_instance_uid=?)"),
     (Level.STUDY, {"StudyInstanceUID": UID_LIST}, "study_by_uid (study_instance_uid=?)"),
     (Level.SERIES, {"StudyInstanceUID": "1.2.3"}, "study_by_uid (study_instance_uid=?)"),
@@ -73,7 +75,41 @@ def test_a_key_leads_by_its_index(
         steps = plan(index, statement)
         assert steps[0] == f"SEARCH {table} USING INDEX {leading}"
         assert not [step for step in steps if step.startswith("SCAN") and "json_each" not in step]
-    assert plan(index, driver.probe(level))[0] == f"SEARCH {table} USING INDEX {leading}"
+    assert plan(index, plans.probe(driver, level))[0] == f"SEARCH {table} USING INDEX {leading}"
+
+
+NAME = "SEARCH patient USING INDEX patient_by_name (patient_name_folded>? AND patient_name_folded<?)"
+PART = "SEARCH patient_name_part USING PRIMARY KEY (part>? AND part<?)"
+MOMENTS = f"SEARCH study USING INDEX study_by_moment ({MOMENT})"
+BY_ID = [
+    ({"PatientName": Wildcard("smi*")}, [NAME, PART]),
+    ({"PatientName": "smith"}, [NAME, PART]),
+    ({"PatientName": "smith=山田"}, [NAME]),
+    ({"PatientName": Wildcard("=山*")}, [NAME, PART]),
+    ({"PatientName": Words(("john", "smith"))}, [PART, PART]),
+    ({"PatientName": AnyOf((Wildcard("smi*"), SingleValue("doe")))}, [NAME, PART, NAME, PART]),
+    ({"StudyDate": AnyOf((Range("20200101", None), SingleValue("20190101")))}, [MOMENTS, MOMENTS]),
+]
+
+
+@pytest.mark.parametrize(("keys", "lookups"), BY_ID)
+def test_a_key_leads_by_the_ids_that_another_table_gives(
+    index: SqliteIndex, keys: dict[str, Matching | str], lookups: list[str]
+) -> None:
+    compiled = sql.Compiled(asking(Level.STUDY, "PatientName", **keys))
+    (driver,) = compiled.drivers
+    name = "patient" if "PatientName" in keys else "study"
+    for statement in (
+        compiled.keyed(driver),
+        compiled.ids(driver),
+        compiled.counted_below(driver, limit=10),
+        compiled.located(driver),
+        plans.probe(driver, Level.STUDY),
+    ):
+        steps = plan(index, statement)
+        assert steps[0] == f"SEARCH {name} USING INTEGER PRIMARY KEY (rowid=?)"
+        assert [step for step in steps if step in (NAME, PART, MOMENTS)] == lookups
+        assert not [step for step in steps if step.startswith("SCAN") and "json_each" not in step]
 
 
 def test_the_way_down_uses_the_children_and_the_way_up_the_ids(index: SqliteIndex) -> None:
@@ -148,7 +184,14 @@ def test_a_table_that_nobody_asks_for_is_not_joined(index: SqliteIndex) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [{"PatientName": Wildcard("*smith")}, {"PatientID": Wildcard("?1")}, {"StudyDescription": "X"}]
+    "key",
+    [
+        {"PatientName": AnyOf((SingleValue("a"), Wildcard("*b")))},
+        {"PatientName": Words(("*a",))},
+        {"PatientName": Wildcard("*smith")},
+        {"PatientID": Wildcard("?1")},
+        {"StudyDescription": "X"},
+    ],
 )
 def test_a_pattern_without_a_beginning_leads_nowhere(key: dict[str, Matching | str]) -> None:
     assert sql.Compiled(asking(Level.STUDY, **key)).drivers == ()
