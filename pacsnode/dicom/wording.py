@@ -4,9 +4,10 @@ Pure. Without values nothing in it names a patient: of what was asked for only t
 UIDs, which are the only values that can be nothing else once they are valid.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pacsnode.dicom.attributes import Attribute
+from pacsnode.dicom.character_sets import are_defined
 from pacsnode.dicom.matching import NUMERIC_VRS
 from pacsnode.dicom.query import (
     AllOf,
@@ -59,9 +60,10 @@ def meaning(key: Key, *, with_values: bool) -> str:
 
 def _remarks(query: Query) -> Iterator[str]:
     if query.unsupported:
-        tags = ", ".join(f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in query.unsupported[:_MAX_VALUES])
-        more = len(query.unsupported) - _MAX_VALUES
-        yield f"not supported, so left out (0xFF01): {tags}{f' and {more} more' if more > 0 else ''}"
+        yield f"not supported, so left out (0xFF01): {_tags(query.unsupported)}"
+    if query.unsupported_items:
+        others = _tags(query.unsupported_items)
+        yield f"not all keys in the item are supported, the others are left out (0xFF01): {others}"
     if query.is_relational:
         yield "a unique key above the level is missing: all that lies above is searched (relational query)"
     if negotiated := _negotiated(query.options):
@@ -69,13 +71,31 @@ def _remarks(query: Query) -> Iterator[str]:
     if query.timezone is not None:
         yield f"times are the requester's, {_offset(query.timezone)} from UTC"
     if query.character_sets:
-        yield f"asked in {' and '.join(name or 'the default repertoire' for name in query.character_sets)}"
+        yield f"asked in {_sets(query.character_sets)}"
     if query.visibility is not None:
         yield "only what this requester sees (sees)"
 
 
+def _tags(tags: Sequence[int]) -> str:
+    return _some([f"({tag >> 16:04X},{tag & 0xFFFF:04X})" for tag in tags])
+
+
+def _some(words: Sequence[str], separator: str = ", ") -> str:
+    """Return the first few words, and how many more there are."""
+    more = len(words) - _MAX_VALUES
+    listed = separator.join(words[:_MAX_VALUES])
+    return f"{listed} and {more} more" if more > 0 else listed
+
+
 def _negotiated(options: Options) -> str:
     return ", ".join(name for field, name in OPTION_NAMES.items() if getattr(options, field))
+
+
+def _sets(character_sets: tuple[str, ...]) -> str:
+    """Return the names of character sets, if they are names: anything may stand there."""
+    if not are_defined(character_sets):
+        return "a character set that the Standard does not define, read as well as it can be"
+    return " and ".join(name or "the default repertoire" for name in character_sets)
 
 
 def _offset(minutes: int) -> str:
@@ -96,7 +116,7 @@ class _Wording:
                 return f"wild card matching: {_compared(attribute)}{self._shown(attribute, pattern)}"
             case ValueList(values):
                 rule = "list of UID matching" if attribute.vr == "UI" else "several values"
-                return f"{rule}: any of {self._listed(attribute, values)}"
+                return f"{rule}: any of {_some([self._shown(attribute, value) for value in values])}"
             case Range(low, high):
                 return f"range matching: {self._span(attribute, low, high)}"
             case Moments(low, high):
@@ -112,19 +132,16 @@ class _Wording:
             case Empty():
                 return "empty value matching: absent, or without a value"
             case AnyOf(matchings):
-                return f"any of: {'; '.join(self.of(one, attribute) for one in matchings)}"
+                return f"any of: {self._each(matchings, attribute)}"
             case AllOf(matchings):
-                several = "; ".join(self.of(one, attribute) for one in matchings)
-                return f"multiple value matching: some value for each of: {several}"
+                return f"multiple value matching: some value for each of: {self._each(matchings, attribute)}"
             case Items(keys):
-                parts = (f"{key.attribute.keyword} by {self.of(key.matching, key.attribute)}" for key in keys)
-                return f"sequence matching: one item with {'; '.join(parts)}"
+                parts = [f"{key.attribute.keyword} by {self.of(key.matching, key.attribute)}" for key in keys]
+                return f"sequence matching: one item with {_some(parts, '; ')}"
         raise AssertionError(matching)
 
-    def _listed(self, attribute: Attribute, values: tuple[str, ...]) -> str:
-        more = len(values) - _MAX_VALUES
-        listed = ", ".join(self._shown(attribute, value) for value in values[:_MAX_VALUES])
-        return f"{listed} and {more} more" if more > 0 else listed
+    def _each(self, matchings: Sequence[Matching], attribute: Attribute) -> str:
+        return _some([self.of(one, attribute) for one in matchings], "; ")
 
     def _span(self, attribute: Attribute, low: str | None, high: str | None) -> str:
         if low == high and low is not None:

@@ -19,6 +19,11 @@ SR = "1.2.840.10008.5.1.4.1.1.88.11"
 
 Values = dict[str, Any]
 
+
+def _code(value: str, scheme: str, meaning: str) -> Values:
+    return {"CodeValue": value, "CodingSchemeDesignator": scheme, "CodeMeaning": meaning}
+
+
 # Letter, attributes of patient and study, and for each series: its attributes and its number of instances.
 STUDIES: dict[str, tuple[Values, tuple[tuple[Values, int], ...]]] = {
     "a": (
@@ -38,6 +43,13 @@ STUDIES: dict[str, tuple[Values, tuple[tuple[Values, int], ...]]] = {
             "StudyDescription": "100% head",
             "ReferringPhysicianName": "Adams^Amy",
             "NameOfPhysiciansReadingStudy": "House^Gregory\\Grey^Meredith",
+            "ReferringPhysicianIdentificationSequence": [
+                {
+                    "InstitutionName": "General Hospital",
+                    "PersonIdentificationCodeSequence": [_code("DR1", "99X", "Dr Adams")],
+                }
+            ],
+            "ProcedureCodeSequence": [_code("CTHEAD", "L", "CT of the head")],
         },
         (
             (
@@ -45,11 +57,25 @@ STUDIES: dict[str, tuple[Values, tuple[tuple[Values, int], ...]]] = {
                     "Modality": "CT",
                     "SeriesNumber": "1",
                     "SeriesDescription": "axial",
+                    "AnatomicRegionSequence": [_code("T-A0100", "SRT", "Brain")],
+                    "RequestAttributesSequence": [
+                        {"RequestedProcedureID": "RP1", "ScheduledProcedureStepID": "S1"},
+                        {"RequestedProcedureID": "RP2", "ScheduledProcedureStepID": "S2"},
+                    ],
                     "BodyPartExamined": "HEAD",
                 },
                 2,
             ),
-            ({"Modality": "SR", "SeriesNumber": "2", "SeriesDescription": "report", "SOPClassUID": SR}, 1),
+            (
+                {
+                    "Modality": "SR",
+                    "SeriesNumber": "2",
+                    "SeriesDescription": "report",
+                    "VerifyingObserverSequence": [{"VerifyingObserverName": "Adams^Amy"}],
+                    "SOPClassUID": SR,
+                },
+                1,
+            ),
         ),
     ),
     "b": (
@@ -77,10 +103,21 @@ STUDIES: dict[str, tuple[Values, tuple[tuple[Values, int], ...]]] = {
             "StudyID": "C-3",
             "AccessionNumber": "A12",
             "StudyDescription": "knee_left",
+            "ProcedureCodeSequence": [_code("MRKNEE", "L", "MR of the knee"), _code("CTHEAD", "99Z", "else")],
             "ReferringPhysicianName": "ADAMS^AMY",
         },
         (
-            ({"Modality": "MR", "SeriesNumber": "1", "BodyPartExamined": "KNEE"}, 1),
+            (
+                {
+                    "Modality": "MR",
+                    "SeriesNumber": "1",
+                    "BodyPartExamined": "KNEE",
+                    "RequestAttributesSequence": [
+                        {"RequestedProcedureID": "RP1", "ScheduledProcedureStepID": "S2"}
+                    ],
+                },
+                1,
+            ),
             ({"Modality": "CT", "SeriesNumber": "10"}, 1),
             ({"Modality": "PT", "SeriesNumber": "9"}, 1),
         ),
@@ -209,6 +246,17 @@ STUDIES: dict[str, tuple[Values, tuple[tuple[Values, int], ...]]] = {
             "StudyDescription": "old",
         },
         (({"Modality": "OT", "SeriesNumber": "1"}, 1),),
+    ),
+    "o": (
+        {
+            "PatientName": "Zone^East",
+            "PatientID": "ZONE",
+            "StudyDate": "20220101",
+            "StudyTime": "003000",
+            "TimezoneOffsetFromUTC": "+0100",
+            "AccessionNumber": "O",
+        },
+        (({"Modality": "US", "SeriesNumber": "1"}, 1),),
     ),
 }
 

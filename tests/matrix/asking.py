@@ -88,15 +88,23 @@ def by_pynetdicom(established: Association, case: Case) -> Answer:
 def associated(port: int, options: tuple[str, ...], *, aec: str = "PACSNODE") -> Iterator[Association]:
     """Associate for both models, with these options negotiated for both."""
     contexts = [(root, EXPLICIT) for root in ROOTS.values()]
-    items = [_negotiation(root, options) for root in ROOTS.values()] if options else []
+    offer = bytes(option in options for option in OPTIONS)
+    items = [_item(root, offer) for root in ROOTS.values()] if options else []
     with peers.association(port, contexts, called=aec, negotiation=items) as established:
         yield established
 
 
-def _negotiation(root: str, options: tuple[str, ...]) -> SOPClassExtendedNegotiation:
+def negotiated(port: int, root: str, offer: bytes) -> bytes:
+    """Return what is answered to an offer for one model (PS3.7 D.3.3.5)."""
+    with peers.association(port, [(root, EXPLICIT)], negotiation=[_item(root, offer)]) as established:
+        answer: bytes = established.acceptor.sop_class_extended[root]
+        return answer
+
+
+def _item(root: str, offer: bytes) -> SOPClassExtendedNegotiation:
     item = SOPClassExtendedNegotiation()
     item.sop_class_uid = root
-    item.service_class_application_information = bytes(option in options for option in OPTIONS)
+    item.service_class_application_information = offer
     return item
 
 

@@ -25,7 +25,7 @@ class Case:
     options: tuple[str, ...] = ()
     status: int = 0x0000
     pending: int = 0xFF00
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     is_free: bool = False
 
     @property

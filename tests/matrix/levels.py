@@ -10,7 +10,7 @@ LEVELS = (
         level="PATIENT",
         root="P",
         keys={"PatientName": ""},
-        found="P1 P2 P3 P4 none P6 P7 P8 P9 P10 P11 P12 OLD",
+        found="P1 P2 P3 P4 none P6 P7 P8 P9 P10 P11 P12 OLD ZONE",
         is_free=True,
     ),
     Case(
@@ -120,7 +120,7 @@ RELATIONAL = (
 MODALITIES = (
     Case(section="C.6.2.1.1", says="one of the study's", keys={"ModalitiesInStudy": "SR"}, found="a"),
     Case(section="C.6.2.1.1", says="another one", keys={"ModalitiesInStudy": "CT"}, found="a b c f l m"),
-    Case(section="C.6.2.1.1", says="none has it", keys={"ModalitiesInStudy": "US"}, found=""),
+    Case(section="C.6.2.1.1", says="none has it", keys={"ModalitiesInStudy": "NM"}, found=""),
     Case(
         section="C.2.2.2.8",
         says="without negotiation any of several",

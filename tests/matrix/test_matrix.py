@@ -11,7 +11,7 @@ import pytest
 from pynetdicom.association import Association
 
 from tests.interop.nodes import Running
-from tests.matrix.asking import Answer, associated, by_findscu, by_pynetdicom
+from tests.matrix.asking import ROOTS, Answer, associated, by_findscu, by_pynetdicom, negotiated
 from tests.matrix.cases import Case
 from tests.matrix.rules import RULES
 
@@ -68,3 +68,22 @@ def assert_right(case: Case, answer: Answer) -> None:
 def test_each_case_is_there_once() -> None:
     names = [(rule, case.name) for rule, cases in RULES.items() for case in cases]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("length", range(1, 9))
+@pytest.mark.parametrize("root", ROOTS.values())
+def test_the_answer_is_as_long_as_the_offer(running: Running, root: str, length: int) -> None:
+    """PS3.4 C.5.1.1.2: 1 for what is done, 0 for enhanced multi-frame image conversion, never more than 7 bytes."""
+    assert negotiated(running.port, root, bytes([1] * length)) == bytes((1, 1, 1, 1, 0, 1, 1))[:length]
+
+
+@pytest.mark.parametrize("offer", [bytes(7), bytes((0, 1)), bytes((2, 1, 0, 1)), b"\xff"])
+def test_nothing_is_granted_that_was_not_offered(running: Running, offer: bytes) -> None:
+    """PS3.4 C.5.1.1.1: 1 proposes; anything else does not."""
+    assert negotiated(running.port, ROOTS["S"], offer) == bytes(byte == 1 for byte in offer)
+
+
+def test_without_an_offer_there_is_no_answer(running: Running) -> None:
+    """PS3.7 D.3.3.5: an item that the request has not is not in the answer."""
+    with associated(running.port, ()) as established:
+        assert not established.acceptor.sop_class_extended
