@@ -14,6 +14,7 @@ from pacsnode.dicom.charset import folded
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.matching import is_visible, number, record_matches
 from pacsnode.dicom.query import Query, SingleValue
+from pacsnode.dicom.zones import ZONES, zone_keyword
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Adding, Arrival, Row
 from tests.factories_query import SENDERS, records
@@ -264,7 +265,10 @@ def _own(level: Level, arrival: Arrival) -> dict[str, str]:
     )
     values = {**header.values, **uids}
     stored = [one for one in ATTRIBUTES if one.level is level and one.source is Source.STORED]
-    return {one.keyword: values[one.keyword] for one in stored if values.get(one.keyword)}
+    own = {one.keyword: values[one.keyword] for one in stored if values.get(one.keyword)}
+    if level in ZONES and values.get(ZONES[level].keyword):
+        own[zone_keyword(level)] = values[ZONES[level].keyword]
+    return own
 
 
 def differ(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
@@ -281,7 +285,7 @@ def normalised(record: Mapping[str, str]) -> dict[str, str]:
     """Return a record with dates and times as `Header.values` has them."""
     values = dict(record)
     for keyword, value in record.items():
-        vr = BY_KEYWORD[keyword].vr
+        vr = BY_KEYWORD[keyword].vr if keyword in BY_KEYWORD else ""
         normal = temporal.date(value) if vr == "DA" else temporal.time(value) if vr == "TM" else None
         values[keyword] = normal or value
     return values
