@@ -14,11 +14,13 @@ from pacsnode.dicom.charset import folded
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.matching import is_visible, number, record_matches
 from pacsnode.dicom.query import Query, SingleValue
+from pacsnode.dicom.zones import ZONES, zone_keyword
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Adding, Arrival, Row
 from tests.factories_query import SENDERS, records
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_ZONE = ZONES[Level.STUDY].keyword
 _IDENTITY = ("PatientID", "IssuerOfPatientID")
 _COUNTS = {
     "NumberOfPatientRelatedStudies": Level.STUDY,
@@ -68,7 +70,9 @@ class Entity:
         """Return all that can be asked at this level."""
         record: dict[str, str] = {}
         for entity in self.above():
-            record |= entity.values
+            record |= {one: value for one, value in entity.values.items() if one != _ZONE}
+            if entity.level in ZONES:
+                record[zone_keyword(entity.level)] = entity.values.get(_ZONE, "")
             for keyword, level in _COUNTS.items():
                 if BY_KEYWORD[keyword].level is entity.level:
                     record[keyword] = str(len(entity.below(level)))
@@ -264,7 +268,8 @@ def _own(level: Level, arrival: Arrival) -> dict[str, str]:
     )
     values = {**header.values, **uids}
     stored = [one for one in ATTRIBUTES if one.level is level and one.source is Source.STORED]
-    return {one.keyword: values[one.keyword] for one in stored if values.get(one.keyword)}
+    zone = [ZONES[level]] if level in ZONES else []
+    return {one.keyword: values[one.keyword] for one in (*stored, *zone) if values.get(one.keyword)}
 
 
 def differ(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
@@ -281,7 +286,7 @@ def normalised(record: Mapping[str, str]) -> dict[str, str]:
     """Return a record with dates and times as `Header.values` has them."""
     values = dict(record)
     for keyword, value in record.items():
-        vr = BY_KEYWORD[keyword].vr
+        vr = BY_KEYWORD[keyword].vr if keyword in BY_KEYWORD else ""
         normal = temporal.date(value) if vr == "DA" else temporal.time(value) if vr == "TM" else None
         values[keyword] = normal or value
     return values

@@ -2,13 +2,16 @@
 
 import struct
 import time
+import unicodedata
 import zlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsnode.dicom.attributes import BY_KEYWORD, Level
+from pacsnode.dicom.character_sets import CharacterSetRule
 from pacsnode.dicom.identifier import parse, parse_retrieve
 from pacsnode.dicom.query import (
     BASELINE,
@@ -352,6 +355,30 @@ def test_text_is_read_in_the_character_set_of_the_identifier(sets: str, raw: byt
     query = parse(data, EXPLICIT_LITTLE, STUDY_ROOT)
     assert query.keys[0].matching == SingleValue(name)
     assert query.character_sets == tuple(sets.split("\\"))
+
+
+@pytest.mark.parametrize(
+    ("said", "rule", "meant"),
+    [
+        ("", CharacterSetRule(default=("ISO_IR 144",)), ("ISO_IR 144",)),
+        ("ISO_IR 144", CharacterSetRule(default=("ISO_IR 100",)), ("ISO_IR 144",)),
+        ("ISO_IR 100", CharacterSetRule(("ISO_IR 144",)), ("ISO_IR 144",)),
+    ],
+)
+@pytest.mark.parametrize("understand", [parse, parse_retrieve])
+def test_the_requesters_rule_decides_what_text_is_read_in(
+    said: str, rule: CharacterSetRule, meant: tuple[str, ...], understand: Callable[..., Query]
+) -> None:
+    data = _explicit(CHARACTER_SET, b"CS", said.encode()) + _explicit(LEVEL, b"CS", b"PATIENT ")
+    data += _explicit(0x00100020, b"LO", "Иванов".encode("iso8859_5"))
+    query = understand(data, EXPLICIT_LITTLE, PATIENT_ROOT, rule=rule)
+    assert (query.keys[0].matching, query.character_sets) == (SingleValue("Иванов"), meant)
+
+
+def test_text_is_composed_before_it_is_compared() -> None:
+    data = _explicit(CHARACTER_SET, b"CS", b"ISO_IR 192") + _explicit(LEVEL, b"CS", b"STUDY ")
+    data += _explicit(0x00081030, b"LO", unicodedata.normalize("NFD", "Sägen").encode())
+    assert parse(data, EXPLICIT_LITTLE, STUDY_ROOT).keys[0].matching == SingleValue("Sägen")
 
 
 def test_what_belongs_to_the_default_repertoire_is_not_read_otherwise() -> None:
