@@ -95,7 +95,8 @@ class QuerySCP:
         )
         log_query("C-FIND", query)
         peer = rights.peer
-        if query.is_relational and peer is not None and peer.strict_hierarchy:
+        is_strict = peer is not None and peer.strict_hierarchy and not query.options.relational
+        if query.is_relational and is_strict:
             raise InvalidIdentifier(
                 "a unique key above the level is missing", offending=(_QUERY_RETRIEVE_LEVEL,)
             )
