@@ -1,6 +1,7 @@
 """What many tests need: instances, and an archive of real parts."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -10,6 +11,7 @@ import google_crc32c
 from pacsnode.archive.custody import Custody
 from pacsnode.archive.objects import Objects
 from pacsnode.archive.store import Outcome, Store, StoreRequest
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.part10 import file_meta
 from pacsnode.dicom.uid import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
@@ -183,7 +185,13 @@ class Parts:
         self.custody = Custody(self.state, process="test", now_ms=self.clock)
         self.store = self.with_policy(policy, max_data_set_bytes=max_data_set_bytes)
 
-    def with_policy(self, policy: DuplicatePolicy, *, max_data_set_bytes: int = 1 << 20) -> Store:
+    def with_policy(
+        self,
+        policy: DuplicatePolicy,
+        *,
+        max_data_set_bytes: int = 1 << 20,
+        character_sets_of: Callable[[str], CharacterSetRule] = lambda _: AS_SAID,
+    ) -> Store:
         return Store(
             index=self.index,
             spool=self.spool,
@@ -192,6 +200,7 @@ class Parts:
             custody=self.custody,
             max_data_set_bytes=max_data_set_bytes,
             stored=self._ring,
+            character_sets_of=character_sets_of,
         )
 
     def _ring(self) -> None:

@@ -98,7 +98,7 @@ def _lower(run: bytes, g0: GraphicSet) -> str:
 def _shifted(pair: bytes) -> bytes:
     """Return a character of JIS X 0208 in Shift JIS, which has those that NEC and IBM have added to it."""
     if len(pair) < 2:
-        return b"\xff"  # half a character
+        return b"\x81"  # half a character, which ends the text
     row, cell = pair
     first = (row - 0x21 >> 1) + (0x81 if row < 0x5F else 0xC1)
     return bytes((first, cell + (0x1F if cell < 0x60 else 0x20) if row & 1 else cell + 0x7E))
@@ -184,7 +184,8 @@ def _encoded(char: str, one: GraphicSet) -> bytes | None:
         raw = char.encode(one.codec)
     except UnicodeEncodeError:
         return None
+    is_shifted = raw.startswith(one.shift)
     raw, lowest = raw.removeprefix(one.shift), 0x80 if one.bytes_per_character == 1 else 0xA1
-    if len(raw) != one.bytes_per_character or min(raw) < lowest:
+    if not is_shifted or len(raw) != one.bytes_per_character or min(raw) < lowest:
         return None
     return bytes(byte & 0x7F for byte in raw) if one.is_g0 else raw

@@ -4,6 +4,7 @@ A damaged file is found when it is opened as far as that is quick (header, lengt
 `CHECKED_BYTES`); `verify` reads all of it and may run behind a node that is up.
 """
 
+import logging
 import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
@@ -14,17 +15,21 @@ from typing import Any
 
 from pacsnode.database import LOCK_WAIT_SECONDS, Database
 from pacsnode.database.header import refuse_damaged
-from pacsnode.dicom.attributes import Level
+from pacsnode.dicom.attributes import STANDARD, Catalogue, Level
 from pacsnode.dicom.query import Query
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import PatientConflict, PermanentError
-from pacsnode.index import lookups, ordering, plans, schema, sql
+from pacsnode.index import ordering, plans, schema, sql
 from pacsnode.index.adding import Additions
 from pacsnode.index.base import Added, Arrival, Check, Located, Row
+from pacsnode.index.explaining import Explanation, explained
 from pacsnode.index.fragments import Fragment
 from pacsnode.index.functions import FUNCTIONS
 from pacsnode.index.identity import Person, are_in_conflict
 from pacsnode.index.leading import Driver
+from pacsnode.index.migrations import MIGRATIONS
+
+log = logging.getLogger(__name__)
 
 FIRST_PAGE_ROWS = 32
 PAGE_ROWS = 256
@@ -66,15 +71,21 @@ class SqliteIndex:
     """
 
     def __init__(
-        self, path: Path | None = None, *, readers: int = 4, wait_seconds: float = LOCK_WAIT_SECONDS
+        self,
+        path: Path | None = None,
+        *,
+        readers: int = 4,
+        wait_seconds: float = LOCK_WAIT_SECONDS,
+        catalogue: Catalogue = STANDARD,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="pacsnode-index-") if path is None else None
         self.path = path or Path(self._folder.name if self._folder else "", "index.db")
-        self._additions = Additions()
+        self.catalogue = catalogue
+        self._additions = Additions(catalogue)
         refuse_damaged(self.path)
         self._database = Database(
             self.path,
-            (*schema.MIGRATIONS, lookups.MIGRATION),
+            MIGRATIONS,
             synchronous="NORMAL" if path else "OFF",
             readers=readers,
             wait_seconds=wait_seconds,
@@ -100,6 +111,9 @@ class SqliteIndex:
 
     def find(self, query: Query, *, check: Check | None = None) -> Iterator[Sequence[Row]]:
         """See `Index.find`. A page may be empty: a long walk without matches lets the caller look up."""
+        if log.isEnabledFor(logging.DEBUG):
+            for line in self.explain(query).lines():
+                log.debug("%s: %s", query.level.name, line)
         compiled = sql.Compiled(query)
         newest = self._newest(compiled)
         plan = self._plan(compiled, newest)
@@ -160,6 +174,23 @@ class SqliteIndex:
             if counted >= at_most:
                 break
         return counted
+
+    def explain(self, query: Query) -> Explanation:
+        """Return how the first page of `find` is looked for."""
+        compiled = sql.Compiled(query)
+        newest = self._newest(compiled)
+        plan = self._plan(compiled, newest)
+        order = compiled.order
+        if plan.driver is None:
+            statement = compiled.walked(
+                before=order.start, floor=order.end, newest=newest, limit=FIRST_PAGE_ROWS
+            )
+        elif plan.below <= plans.SORTED_AT_ONCE:
+            statement = compiled.keyed(plan.driver)
+        else:
+            statement = compiled.ids(plan.driver)
+        rows = self._read(Fragment("EXPLAIN QUERY PLAN ") + statement)
+        return explained(query, compiled, plan, statement, rows)
 
     def locate(self, query: Query) -> list[Located]:
         """See `Index.locate`."""

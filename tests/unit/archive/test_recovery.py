@@ -11,8 +11,10 @@ import pytest
 from pacsnode.archive.objects import name_of
 from pacsnode.archive.recovery import Recovered, header_of, recover
 from pacsnode.archive.store import Outcome, Store
-from pacsnode.dicom.character_sets import AS_SAID
+from pacsnode.dicom.attributes import BY_KEYWORD, Level
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.part10 import file_meta, parse_meta
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.dicom.uid import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import DamagedObject, OutOfResources, TemporaryError
@@ -263,6 +265,37 @@ def test_other_content_goes_by_the_title_that_was_called(
     )
     found, _ = recover(parts.index, parts.spool, store, parts.custody)
     assert found == indexed
+
+
+def test_text_is_read_by_the_rule_of_its_sender_as_it_was_at_its_c_store(tmp_path: Path) -> None:
+    """A spool entry is adopted to the same row, whatever its (0008,0005) says of it."""
+    rule = CharacterSetRule(("ISO_IR 144",))
+    sample = Sample(
+        more=((0x00080005, "CS", b"ISO_IR 100"), (0x00081030, "LO", "Череп ".encode("iso8859_5")))
+    )
+    rows = []
+    with Parts(tmp_path / "stored") as parts:
+        receiving = parts.store.begin(replace(sample.request, character_sets=rule))
+        receiving.write(sample.data_set)
+        receiving.finish()
+        rows.append(described(parts))
+        (entry,) = parts.spool.entries()
+    with Parts(tmp_path / "adopted") as parts:
+        (tmp_path / "stored/spool/ready" / entry.name).rename(tmp_path / "adopted/spool/ready" / entry.name)
+        store = parts.with_policy(
+            DuplicatePolicy.KEEP_BOTH, character_sets_of=lambda title: {"CT1": rule}.get(title, AS_SAID)
+        )
+        recover(parts.index, parts.spool, store, parts.custody)
+        rows.append(described(parts))
+    assert rows == [("Череп", "ISO_IR 144")] * 2
+
+
+def described(parts: Parts) -> tuple[str | None, ...]:
+    """Return the description of the only study, and the character set that it was read in."""
+    returned = (BY_KEYWORD["StudyDescription"],)
+    query = Query(InformationModel.STUDY_ROOT, Level.STUDY, keys=(), returned=returned)
+    ((row,),) = parts.index.find(query)
+    return row
 
 
 def test_what_is_set_aside_is_recorded(parts: Parts) -> None:

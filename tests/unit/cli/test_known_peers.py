@@ -13,12 +13,14 @@ addresses = ["10.0.0.0/24", "ct1.example.org"]
 allow = ["store", "echo"]
 max_associations = 4
 sees = []
+default_character_set = "ISO_IR 100"
 [[peers]]
 name = "station"
 ae_title = "WS1"
 host = "10.0.0.17"
 port = 11112
 move_destinations = ["station"]
+character_set = ["", "ISO 2022 IR 87"]
 sees = [{ institution = ["ST. MARY*", "X"], department = ["CARDIO"] }, { own_sends = true }]
 [[peers]]
 ae_title = "ALL"
@@ -38,14 +40,16 @@ def test_people_see_what_each_peer_may(run, configured: None) -> None:
     assert heading.split("  ")[0] == "NAME"
     for cell in ("scanner", "CT1", "10.0.0.0/24, ct1.example.org", "echo, store", " 4 ", "nothing"):
         assert cell in scanner
+    assert scanner.endswith("as said, else ISO_IR 100")
     for cell in (
         "10.0.0.17:11112",
         "10.0.0.17 ",
         "institution ST. MARY*, X and department CARDIO or own sends",
+        "always \\ISO 2022 IR 87",
     ):
         assert cell in station
     assert station.split("  ")[0] == "station"
-    for cell in ("nowhere", "nothing", "all"):
+    for cell in ("nowhere", "nothing", "all", "as said"):
         assert cell in everything
     assert result == "3 peers; AE titles that no peer has may: echo"
 
@@ -63,7 +67,10 @@ def test_programs_see_it_too(run, configured: None) -> None:
         "max_associations": 4,
         "move_destinations": None,
         "sees": [],
+        "default_character_set": ["ISO_IR 100"],
+        "character_set": None,
     }
+    assert (station["default_character_set"], station["character_set"]) == (None, ["", "ISO 2022 IR 87"])
     assert (station["calls_from"], station["move_destinations"]) == (["10.0.0.17"], ["station"])
     assert station["sees"] == [
         {"institution": ["ST. MARY*", "X"], "department": ["CARDIO"]},

@@ -8,6 +8,7 @@ from pacsnode.access.peer import Peer, Service
 from pacsnode.access.policy import Claim, Refused, Rights
 from pacsnode.access.sees import Sees
 from pacsnode.config.model import Config, default_data_dir
+from pacsnode.dicom.character_sets import CharacterSetRule
 from pacsnode.duplicates import DuplicatePolicy
 
 
@@ -137,6 +138,12 @@ def test_what_is_refused(section: str, key: str, value: object) -> None:
         {"ae_title": "A", "port": 0},
         {"ae_title": "A", "allow": ["reject"]},
         {"ae_title": "A", "character_set": "UTF-8"},
+        {"ae_title": "A", "character_set": []},
+        {"ae_title": "A", "character_set": "ISO_IR 100 and more"},
+        {"ae_title": "A", "character_set": ["ISO_IR 192", "ISO 2022 IR 87"]},
+        {"ae_title": "A", "character_set": ["", ""]},
+        {"ae_title": "A", "character_set": 100},
+        {"ae_title": "A", "default_character_set": "ISO_IR 87"},
         {"ae_title": "A", "tls": True},
         {"ae_title": "A", "host": "10.0.0.256"},
         {"ae_title": "A", "host": "[::1]"},
@@ -185,7 +192,7 @@ def test_peers_become_the_policy() -> None:
         }
     )
     scanner = Peer("scanner", "CT1", allow=frozenset({Service.STORE, Service.ECHO}))
-    station = Peer("WS1", "WS1", "10.0.0.2", 11112, character_set="ISO_IR 192")
+    station = Peer("WS1", "WS1", "10.0.0.2", 11112, character_sets=CharacterSetRule(("ISO_IR 192",)))
     assert (config.peer("scanner"), config.peer("WS1"), config.peer("nobody")) == (scanner, station, None)
     policy = config.policy()
     assert policy.peer("CT1") == scanner
@@ -194,6 +201,24 @@ def test_peers_become_the_policy() -> None:
     assert rights.may(Service.STORE)
     assert not rights.may(Service.FIND)
     assert isinstance(policy.admit(Claim("STRANGER", "PACSNODE", "192.0.2.1")), Refused)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("ISO_IR 144", ("ISO_IR 144",)),
+        (["GB18030"], ("GB18030",)),
+        (["", "ISO 2022 IR 87"], ("", "ISO 2022 IR 87")),
+        ("\\ISO 2022 IR 149", ("", "ISO 2022 IR 149")),
+        ("ISO 2022 IR 13\\ISO 2022 IR 87", ("ISO 2022 IR 13", "ISO 2022 IR 87")),
+        ("ISO_IR 203", ("ISO_IR 203",)),
+    ],
+)
+def test_character_sets_are_one_or_several(said: object, meant: tuple[str, ...]) -> None:
+    peers = [{"ae_title": "A", "default_character_set": said}, {"ae_title": "B", "character_set": said}]
+    config = Config.model_validate({"peers": peers})
+    rules = [peer.peer().character_sets for peer in config.peers]
+    assert rules == [CharacterSetRule(default=meant), CharacterSetRule(override=meant)]
 
 
 def test_what_a_peer_may_and_sees_becomes_the_policy() -> None:

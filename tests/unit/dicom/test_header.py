@@ -1,6 +1,7 @@
 """The header scan: against pydicom over the corpus, and for what devices and enemies send."""
 
 import json
+import unicodedata
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from pydicom.multival import MultiValue
 
 from pacsnode.dicom import conversion, part10
 from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, Attribute, Source
+from pacsnode.dicom.character_sets import CharacterSetRule
 from pacsnode.dicom.header import Header, Incomplete, scan
 from pacsnode.dicom.uid import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -94,13 +96,13 @@ def as_indexed(attribute: Attribute, data_set: Dataset) -> str:
 def items_as_indexed(attribute: Attribute, items: Iterable[Dataset]) -> list[dict[str, object]]:
     """Return the items of a sequence with the attributes that are not empty."""
     found = []
-    for item in items:
+    for one_item in items:
         values = {
-            one.keyword: items_as_indexed(one, item[one.tag].value)
+            one.keyword: items_as_indexed(one, one_item[one.tag].value)
             if one.vr == "SQ"
-            else as_indexed(one, item)
+            else as_indexed(one, one_item)
             for one in sorted(attribute.items, key=lambda one: one.tag)
-            if one.tag in item
+            if one.tag in one_item
         }
         found.append({keyword: value for keyword, value in values.items() if value})
     return [item for item in found if item]
@@ -273,6 +275,44 @@ def test_text_is_decoded_by_the_character_sets_of_the_data_set() -> None:
 @pytest.mark.parametrize("raw", [b"", b" ", b"\\", b"\0"])
 def test_an_empty_character_set_is_the_default_repertoire(raw: bytes) -> None:
     assert scan(data_set({0x00080005: ("CS", raw)}), EXPLICIT_VR_LITTLE_ENDIAN).character_sets == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "rule", "meant"),
+    [
+        (None, CharacterSetRule(default=("ISO_IR 144",)), ("ISO_IR 144",)),
+        (b"", CharacterSetRule(default=("ISO_IR 144",)), ("ISO_IR 144",)),
+        (b"ISO_IR 144", CharacterSetRule(default=("ISO_IR 100",)), ("ISO_IR 144",)),
+        (b"ISO_IR 192", CharacterSetRule(("ISO_IR 144",), ("ISO_IR 100",)), ("ISO_IR 144",)),
+        (None, CharacterSetRule(("ISO_IR 144",)), ("ISO_IR 144",)),
+    ],
+)
+@pytest.mark.parametrize("syntax", [EXPLICIT_VR_LITTLE_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN])
+def test_the_senders_rule_decides_what_text_is_read_in(
+    said: bytes | None, rule: CharacterSetRule, meant: tuple[str, ...], syntax: str
+) -> None:
+    further = {0x00100010: ("PN", "Иванов^И".encode("iso8859_5"))}
+    data = data_set(further if said is None else {0x00080005: ("CS", said)} | further)
+    found = scan(data if syntax == EXPLICIT_VR_LITTLE_ENDIAN else deflated(data), syntax, rule=rule)
+    assert (found.values["PatientName"], found.character_sets) == ("Иванов^И", meant)
+
+
+def test_what_cannot_be_decoded_is_marked_and_the_rest_is_kept() -> None:
+    found = values({0x00080005: ("CS", b"ISO_IR 192"), 0x00081030: ("LO", b"Sch\xe4del, links")})
+    assert found == {"StudyDescription": "Sch\ufffddel, links"}
+
+
+def test_text_is_composed_and_names_are_as_they_were_sent() -> None:
+    decomposed = unicodedata.normalize("NFD", "Jérôme ").encode()
+    found = values(
+        {
+            0x00080005: ("CS", b"ISO_IR 192"),
+            0x00081030: ("LO", decomposed),
+            0x00100010: ("PN", decomposed),
+        }
+    )
+    assert found["StudyDescription"] == "Jérôme"
+    assert found["PatientName"] == unicodedata.normalize("NFD", "Jérôme")
 
 
 def test_the_character_set_of_an_item_is_not_that_of_the_data_set() -> None:

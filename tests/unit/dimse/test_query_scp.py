@@ -13,7 +13,8 @@ from pydicom.filereader import read_dataset
 from pacsnode.access.peer import Peer
 from pacsnode.access.sees import Sees
 from pacsnode.archive.find import Find
-from pacsnode.dicom.query import Query
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
+from pacsnode.dicom.query import Query, SingleValue
 from pacsnode.dicom.visibility import Trait, View
 from pacsnode.dimse.association.command import CommandField, Element
 from pacsnode.dimse.association.endings import (
@@ -350,3 +351,23 @@ def test_a_query_of_a_peer_that_stops_reading_is_given_up(monkeypatch: pytest.Mo
         with pytest.raises(AssociationOver, match="nothing taken"):
             scp(FakeIndex(*[64] * 5000), Heard()).serve(talk.conversation, received)
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
+
+
+@pytest.mark.parametrize(
+    ("rule", "read", "answered"),
+    [
+        (AS_SAID, "¸Òp", "ISO_IR 100"),
+        (CharacterSetRule(default=("ISO_IR 144",)), "¸Òp", "ISO_IR 100"),
+        (CharacterSetRule(("ISO_IR 144",)), "Ивp", "ISO_IR 144"),
+    ],
+)
+def test_a_peers_rule_holds_for_the_query_and_an_override_for_the_answers(
+    rule: CharacterSetRule, read: str, answered: str
+) -> None:
+    index = FakeIndex(1)
+    name = element(0x00100010, "PN", b"\xb8\xd2p ")
+    said = element(0x00080005, "CS", b"ISO_IR 100")
+    answers = served(index, request(identifier(said, name)), Peer("a", "CT1", character_sets=rule))
+    (query,) = index.queries
+    assert query.keys[0].matching == SingleValue(read)
+    assert content(answers[0]).SpecificCharacterSet == answered

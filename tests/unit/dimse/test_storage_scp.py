@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from pacsnode.access.peer import CalledTitle, Peer, Service
+from pacsnode.dicom.attributes import BY_KEYWORD, Level
+from pacsnode.dicom.character_sets import CharacterSetRule
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.dimse.association.acse import Roles
 from pacsnode.dimse.association.command import CommandField, Element
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, MessageViolation
@@ -109,6 +112,15 @@ def test_the_same_again_is_success_and_other_content_is_not(parts: Parts, heard:
     assert outcomes[:2] == ["stored", "already stored"]
     assert outcomes[2].startswith("DifferentContent")
     assert len(parts.spool.entries()) == 1
+
+
+def test_text_is_read_by_the_rule_of_the_peer(parts: Parts, heard: Heard) -> None:
+    peer = Peer("old", "CT1", character_sets=CharacterSetRule(default=("ISO_IR 144",)))
+    sample = Sample(more=((0x00081030, "LO", "Череп ".encode("iso8859_5")),))
+    served(parts, heard, store_request(sample, 7, context_id=3), terms=terms_of(peer))
+    returned = (BY_KEYWORD["StudyDescription"],)
+    query = Query(InformationModel.STUDY_ROOT, Level.STUDY, keys=(), returned=returned)
+    assert [row for page in parts.index.find(query) for row in page] == [("Череп", "ISO_IR 144")]
 
 
 def command(sample: Sample = SAMPLE, **changes: object) -> bytes:
