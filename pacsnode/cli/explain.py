@@ -4,6 +4,7 @@ It takes the way of a query over the network: the Identifier is encoded and read
 what a peer would get. Imports the node, so `find` imports it only when it is asked for.
 """
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pacsnode.index.explaining import Explanation
 
 _MAX_PARAMETER_CHARACTERS = 120
+_CLAUSE_OR_PARENTHESIS = re.compile(r"[()]| (?:FROM|CROSS JOIN|WHERE|AND|ORDER BY|LIMIT) ")
 
 
 def explain_query(
@@ -98,7 +100,8 @@ def _print_statements(output: Output, explanation: "Explanation") -> None:
     output.item(
         "statement",
         {"plan": explanation.plan, "sql": explanation.statement.sql, "parameters": parameters},
-        f"\nplan: {explanation.plan}\n\n{explanation.statement.sql}\n\nparameters: {', '.join(parameters) or 'none'}\n",
+        f"\nplan: {explanation.plan}\n\n{laid_out(explanation.statement.sql)}\n\n"
+        f"parameters: {', '.join(parameters) or 'none'}\n",
     )
     for step in explanation.steps:
         output.item("step", {"step": step}, f"    {step}")
@@ -109,3 +112,20 @@ def _parameter(value: object) -> str:
     text = f"x'{value.hex()}'" if isinstance(value, bytes) else printable(repr(value))
     more = len(text) - _MAX_PARAMETER_CHARACTERS
     return f"{text[:_MAX_PARAMETER_CHARACTERS]}... ({more} more)" if more > 0 else text
+
+
+def laid_out(sql: str) -> str:
+    """Return a statement with a line for each of its clauses, those within parentheses as they are."""
+    lines, depth, start = list[str](), 0, 0
+    for found in _CLAUSE_OR_PARENTHESIS.finditer(sql):
+        if found[0] in "()":
+            depth += 1 if found[0] == "(" else -1
+        elif depth == 0 and not _ends_a_range(sql, start, found):
+            lines.append(sql[start : found.start()])
+            start = found.start() + 1
+    return "\n".join((*lines, sql[start:]))
+
+
+def _ends_a_range(sql: str, start: int, clause: re.Match[str]) -> bool:
+    """Return whether this is the AND of a BETWEEN, which stands within a line."""
+    return clause[0] == " AND " and sql[start : clause.start()].endswith("BETWEEN ?")
