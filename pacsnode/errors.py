@@ -10,6 +10,7 @@
     |   +-- DataSetTooLong         a data set longer than any that is taken
     |   +-- DifferentContent       a known SOP Instance UID with other content, refused by policy
     |   +-- PatientConflict        a Patient ID that belongs to more than one person
+    |   +-- QueryTooLarge          a query over a limit of the node: too many matches, too long a search
     +-- TemporaryError         ours or the surroundings': the same request may succeed later
     |   +-- ReceivingOnly          the node's state is damaged: it takes images and answers nothing else
     |   +-- OutOfResources         no space, or the disk does not keep what is written
@@ -67,6 +68,10 @@ class DifferentContent(RequestError):
 
 class PatientConflict(RequestError):
     """The Patient ID belongs to more than one person, so a PATIENT level retrieve would mix them."""
+
+
+class QueryTooLarge(RequestError):
+    """A query over a limit of the node: more matches, or a longer search, than it allows."""
 
 
 class TemporaryError(PacsNodeError):

@@ -481,6 +481,7 @@ def accepting(
     *,
     results: dict[int, tuple[int, str]] | None = None,
     roles: dict[str, Roles] | None = None,
+    extended: dict[str, bytes] | None = None,
     max_pdu_bytes: int = 1 << 14,
 ) -> AssociateRequest:
     """Read an A-ASSOCIATE-RQ; accept contexts in their first transfer syntax, or decide as `results` say."""
@@ -491,7 +492,9 @@ def accepting(
     for proposal in request.proposals:
         result, syntax = (results or {}).get(proposal.context_id, (0, proposal.transfer_syntaxes[0]))
         decisions.append(Decision(proposal.context_id, proposal.abstract_syntax, result, syntax))
-    connection.sendall(encode_accept(request, decisions, roles or {}, our_max_pdu_bytes=max_pdu_bytes))
+    connection.sendall(
+        encode_accept(request, decisions, roles or {}, extended, our_max_pdu_bytes=max_pdu_bytes)
+    )
     return request
 
 

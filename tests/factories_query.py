@@ -1,56 +1,77 @@
-"""Stored records and queries as Hypothesis strategies, and the encoder of a `Query` as an Identifier.
+"""Stored records and queries as Hypothesis strategies.
 
 The values come from small pools full of what goes wrong (`% _ [ ] * ? ' " \\`, names in several scripts,
-dates that are none), so that queries hit, nearly hit and miss. `records()` are plain keyword -> text
+dates that are none), so that queries hit, nearly hit and miss. Most attributes of records and queries are
+among `FOCUS`, some of each level and for each rule, so that they meet. `records()` are plain keyword -> text
 mappings, what the header scan would give; `queries()` are in the form that `identifier.parse` gives, so that
-`parse(encode_query(query)) == query`.
+`factories_identifier.understood(query)` is the query.
 """
 
-from hypothesis import strategies as st
-from pydicom import config
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
-from pydicom.uid import UID
+import json
+from dataclasses import fields, replace
 
-from pacsnode.dicom import charset
+from hypothesis import strategies as st
+
+from pacsnode.dicom import charset, names, temporal
 from pacsnode.dicom.attributes import (
     ATTRIBUTES,
     BY_KEYWORD,
-    BY_TAG,
-    INSTANCE_AVAILABILITY,
-    QUERY_RETRIEVE_LEVEL,
-    RETRIEVE_AE_TITLE,
-    SPECIFIC_CHARACTER_SET,
+    TIME_OF,
     UNIQUE_KEY,
     Attribute,
     KeyType,
     Level,
     Source,
 )
+from pacsnode.dicom.keys import CASE_VRS, EMPTY_VRS
 from pacsnode.dicom.query import (
+    BASELINE,
+    AllOf,
+    AnyOf,
+    Empty,
     InformationModel,
+    Items,
     Key,
     Matching,
+    Moments,
+    Options,
     Query,
     Range,
     SingleValue,
     ValueList,
     Wildcard,
+    Words,
 )
 from pacsnode.dicom.visibility import DEPARTMENT, INSTITUTION, ISSUER, Trait, View, Visibility, both
-
-IMPLICIT_LITTLE = "1.2.840.10008.1.2"
-EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
-EXPLICIT_BIG = "1.2.840.10008.1.2.2"
-DEFLATED = "1.2.840.10008.1.2.1.99"
+from tests.factories_identifier import EXPLICIT_LITTLE, IMPLICIT_LITTLE, UNKNOWN_IN_ITEM, as_text
 
 WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
-LIST_VRS = frozenset({"AE", "CS", "LO", "SH", "UI"})
+ALL_OF_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})
+_TEXT_VRS = frozenset({"LT", "ST", "UR", "UT"})
 
-# A sequence, a private element, and an attribute that no index column holds.
-_UNKNOWN_TAGS = (0x00091001, 0x00400275, 0x00180050)
+# A private element, and attributes that no index column holds.
+_UNKNOWN_TAGS = (0x00091001, 0x00180050, UNKNOWN_IN_ITEM)
+
+# Some of each level and VR, one value and several, computed lists, sequences with sequences, dates with times.
+FOCUS = tuple(
+    BY_KEYWORD[keyword]
+    for keyword in (
+        "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientBirthTime", "PatientSex",
+        "OtherPatientIDs", "OtherPatientNames", "PatientComments", "IssuerOfPatientIDQualifiersSequence",
+        "OtherPatientIDsSequence", "StrainDescription", "StrainAdditionalInformation",
+        "StudyDate", "StudyTime", "AccessionNumber", "ModalitiesInStudy", "SOPClassesInStudy",
+        "ReferringPhysicianName", "StudyDescription", "PhysiciansOfRecord", "PatientAge", "PatientWeight",
+        "PregnancyStatus", "StudyInstanceUID", "OtherStudyNumbers", "ReferringPhysicianIdentificationSequence",
+        "ProcedureCodeSequence",
+        "SeriesDate", "SeriesTime", "Modality", "InstitutionName", "InstitutionAddress", "SeriesInstanceUID",
+        "SeriesNumber", "SeriesType", "RequestAttributesSequence", "AnatomicRegionSequence",
+        "SOPClassUID", "SOPInstanceUID", "ContentDate", "ContentTime", "AcquisitionDateTime", "InstanceNumber",
+        "ImageType", "ImagePositionPatient", "AvailableTransferSyntaxUID", "Rows", "VerifyingObserverSequence",
+    )
+)  # fmt: skip
+OPTIONS = tuple(field.name for field in fields(Options))
+ZONES = ("+0000", "+0100", "-0500", "+0530", "+1400")
+_BAD_ZONES = ("0100", "+1500", "EST")
 
 _NAMES = (
     "DOE^JOHN", "Doe^John", "DOE", "DOE^JOHN^^DR", "DOE^JANE", "O'BRIEN^PAT", 'QUO"TE^A', "100%^SURE",
@@ -71,6 +92,20 @@ _TIMES = (
     "000000", "00", "235959.999999", "23", "105959", "105959.999999", "11", "110000",
 )  # fmt: skip
 _BAD_TIMES = ("25", "1060", "1", "103", "UNKNOWN", "103000.", "10:30", "99")
+_DATE_TIMES = (
+    "20200115",
+    "2020",
+    "202001",
+    "20200115103000",
+    "20200115103000.25",
+    "20200115103000+0100",
+    "20200115093000-0100",
+    "20200115103000.250000+0000",
+    "2020011510+0530",
+    "20200114235959.999999",
+    "20200116-0500",
+)
+_BAD_DATE_TIMES = ("20200230", "2020011525", "20200115103000+1500", "UNKNOWN", "20200115 103000")
 _INTEGERS = ("0", "1", "2", "10", "01", "+1", "-1", "100", "512", "16")
 _DECIMALS = ("1.5", "1.50", "1.5e0", "70", "70.0", "0.1", "-0.5", "1")
 _BAD_NUMBERS = ("one", "1A", "-")
@@ -84,9 +119,12 @@ _INSTANCES = tuple(f"{series}.{instance}" for series in _SERIES for instance in 
 
 _POOLS = {
     "PN": _NAMES, "LT": _LONG_TEXTS, "CS": _CODES, "DA": _DATES, "TM": _TIMES, "IS": _INTEGERS,
-    "DS": _DECIMALS, "US": _UNSIGNED, "AS": _AGES,
+    "DS": _DECIMALS, "US": _UNSIGNED, "AS": _AGES, "DT": _DATE_TIMES, "ST": _LONG_TEXTS, "UT": _LONG_TEXTS,
+    "UI": ("1.2.3", "1.2.4", "1.2.840.10008.1.1"),
 }  # fmt: skip
-_BAD_POOLS = {"DA": _BAD_DATES, "TM": _BAD_TIMES, "IS": _BAD_NUMBERS, "DS": _BAD_NUMBERS}
+_BAD_POOLS = {
+    "DA": _BAD_DATES, "TM": _BAD_TIMES, "IS": _BAD_NUMBERS, "DS": _BAD_NUMBERS, "DT": _BAD_DATE_TIMES,
+}  # fmt: skip
 _KEYWORD_POOLS = {
     "StudyInstanceUID": _STUDIES,
     "SeriesInstanceUID": _SERIES,
@@ -112,7 +150,7 @@ def _normal(text: str, vr: str) -> str:
 
 def _free_text(vr: str) -> st.SearchStrategy[str]:
     """Return short texts of the characters that patterns, SQL and folding get wrong."""
-    alphabet = _HARD_ALPHABET + {"PN": "^=", "LT": "\\\n"}.get(vr, "")
+    alphabet = _HARD_ALPHABET + {"PN": "^= ", "LT": "\\\n", "UT": "\\\n"}.get(vr, "")
     if vr in ("AE", "CS"):
         alphabet = "".join(filter(str.isascii, alphabet))
     return st.text(alphabet, min_size=1, max_size=6).map(lambda text: _normal(text, vr)).filter(bool)
@@ -125,6 +163,8 @@ def pool(attribute: Attribute) -> tuple[str, ...]:
 
 def stored_values(attribute: Attribute) -> st.SearchStrategy[str]:
     """Return what a header may hold for the attribute: mostly valid, sometimes garbage, never empty."""
+    if attribute.vr == "SQ":
+        return st.lists(_stored_items(attribute), min_size=1, max_size=2).map(_as_json)
     one = st.sampled_from(pool(attribute) + _BAD_POOLS.get(attribute.vr, ()))
     if attribute.vr in WILDCARD_VRS - {"CS"} and attribute.keyword not in _KEYWORD_POOLS:
         one |= _free_text(attribute.vr)
@@ -133,17 +173,42 @@ def stored_values(attribute: Attribute) -> st.SearchStrategy[str]:
     return st.lists(one, min_size=1, max_size=3, unique=True).map("\\".join)
 
 
+def _as_json(items: list[dict[str, object]]) -> str:
+    return json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+
+
+@st.composite
+def _stored_items(draw: st.DrawFn, sequence: Attribute) -> dict[str, object]:
+    """Return an item with some of the attributes that it may have, of its first four mostly."""
+    some = st.sampled_from(sequence.items[:4]) | st.sampled_from(sequence.items)
+    item: dict[str, object] = {}
+    for attribute in draw(st.lists(some, min_size=1, max_size=3, unique=True)):
+        value = draw(stored_values(attribute))
+        item[attribute.keyword] = json.loads(value) if attribute.vr == "SQ" else value
+    return item
+
+
+def _some(attributes: list[Attribute], *, max_size: int) -> st.SearchStrategy[list[Attribute]]:
+    """Return different ones of these attributes, mostly those in focus."""
+    in_focus = [attribute for attribute in attributes if attribute in FOCUS]
+    one = st.sampled_from(in_focus) | st.sampled_from(in_focus) | st.sampled_from(attributes)
+    return st.lists(one, max_size=max_size, unique=True)
+
+
 @st.composite
 def records(draw: st.DrawFn, *, computed: bool = False) -> dict[str, str]:
     """Return one instance with the attributes of all its levels; the unique keys of images are there.
 
     With `computed`, the lists that the index computes (Modalities in Study, ...) are drawn too, counts never.
     """
-    record = {}
-    for attribute in ATTRIBUTES:
-        wanted = attribute.source is Source.STORED or (computed and attribute.multi_valued)
-        if wanted and attribute.key_type is not KeyType.UNIQUE and draw(st.booleans()):
-            record[attribute.keyword] = draw(stored_values(attribute))
+    optional = [
+        attribute
+        for attribute in ATTRIBUTES
+        if attribute.key_type is not KeyType.UNIQUE
+        and (attribute.source is Source.STORED or (computed and attribute.multi_valued))
+    ]
+    chosen = draw(_some(optional, max_size=24))
+    record = {attribute.keyword: draw(stored_values(attribute)) for attribute in chosen}
     sop_instance_uid = draw(st.sampled_from(_INSTANCES))
     record["SOPInstanceUID"] = sop_instance_uid
     record["SeriesInstanceUID"] = sop_instance_uid.rpartition(".")[0]
@@ -151,6 +216,8 @@ def records(draw: st.DrawFn, *, computed: bool = False) -> dict[str, str]:
     record["SOPClassUID"] = draw(st.sampled_from(_CLASSES))
     if draw(st.integers(0, 4)):
         record["PatientID"] = draw(stored_values(BY_KEYWORD["PatientID"]))
+    if draw(st.booleans()):
+        record["TimezoneOffsetFromUTC"] = draw(st.sampled_from(ZONES + _BAD_ZONES))
     return record
 
 
@@ -160,27 +227,106 @@ def can_be_key(attribute: Attribute) -> bool:
 
 
 @st.composite
-def matchings(draw: st.DrawFn, attribute: Attribute) -> Matching:
+def matchings(draw: st.DrawFn, attribute: Attribute, options: Options = BASELINE) -> Matching:
     """Return a condition in the form that `identifier.parse` gives."""
+    if attribute.vr == "SQ":
+        return draw(item_keys(attribute, options))
+    if draw(st.integers(0, 3)) == 0 and attribute.vr not in _TEXT_VRS:
+        return draw(_several(attribute, options))
+    if options.empty_value and attribute.vr in EMPTY_VRS and draw(st.integers(0, 3)) == 0:
+        return Empty()
+    return draw(_one(attribute, options))
+
+
+@st.composite
+def _one(draw: st.DrawFn, attribute: Attribute, options: Options) -> Matching:
+    """Return what one value asks for."""
     if attribute.vr == "DA":
         return draw(st.sampled_from(_DATES).map(SingleValue) | ranges(_DATES))
     if attribute.vr == "TM":
         return draw(st.sampled_from(_TIMES).map(lambda time: Range(time, time)) | ranges(_TIMES))
-    values = st.sampled_from(pool(attribute)).filter(lambda text: not set(text) & set("*?"))
-    if attribute.vr in LIST_VRS and draw(st.integers(0, 3)) == 0:
-        several = draw(st.lists(values, min_size=2, max_size=3, unique=True))
-        return ValueList(tuple(several))
+    if attribute.vr == "DT":
+        return draw(date_times())
+    if attribute.vr == "PN" and options.fuzzy_names:
+        return draw(words())
     if attribute.vr in WILDCARD_VRS and draw(st.booleans()):
         return draw(wildcards(attribute))
+    values = st.sampled_from(pool(attribute)).filter(lambda text: not set(text) & set("*?"))
+    if attribute.vr not in _TEXT_VRS:
+        values = values.filter(lambda text: "\\" not in text)
     return SingleValue(draw(values))
 
 
 @st.composite
+def _several(draw: st.DrawFn, attribute: Attribute, options: Options) -> Matching:
+    """Return what several values ask for."""
+    one = _one(attribute, options)
+    is_all = options.multiple_value and attribute.multi_valued and attribute.vr in ALL_OF_VRS
+    if options.empty_value and attribute.vr in EMPTY_VRS:
+        one |= st.just(Empty())
+    if is_all or attribute.vr == "UI":
+        one = one.filter(lambda matching: not _has_wildcards(matching))
+    found = draw(st.lists(one, min_size=2, max_size=3, unique=True))
+    if is_all:
+        return AllOf(tuple(found))
+    values = [matching.value for matching in found if isinstance(matching, SingleValue)]
+    return ValueList(tuple(values)) if len(values) == len(found) else AnyOf(tuple(found))
+
+
+def _has_wildcards(matching: Matching) -> bool:
+    return bool(set(as_text(matching)) & set("*?"))
+
+
+@st.composite
+def item_keys(draw: st.DrawFn, sequence: Attribute, options: Options = BASELINE) -> Items:
+    """Return keys for the item of a sequence, for its first four attributes mostly."""
+    some = st.sampled_from(sequence.items[:4]) | st.sampled_from(sequence.items)
+    asked = draw(st.lists(some, min_size=1, max_size=2, unique=True))
+    keys = [Key(attribute, draw(matchings(attribute, options))) for attribute in asked]
+    return Items(tuple(sorted(keys, key=lambda key: key.attribute.tag)))
+
+
+@st.composite
+def words(draw: st.DrawFn) -> Words:
+    """Return beginnings of words of names, some with wildcards."""
+    found = list(names.asked_words(draw(st.sampled_from(_NAMES))))
+    for at, word in enumerate(found):
+        found[at] = draw(st.sampled_from((word, word[:2], f"?{word[1:]}", f"*{word[-1:]}")))
+    some = draw(st.lists(st.sampled_from(found or ["a"]), min_size=1, max_size=3))
+    return Words(names.asked_words(" ".join(some)) or ("a",))
+
+
+@st.composite
+def date_times(draw: st.DrawFn) -> Range:
+    """Return a range of moments in UTC, as a single DT, with one end or with both."""
+    first, last = sorted(
+        (moment - (offset or 0) * temporal.MINUTE, end - (offset or 0) * temporal.MINUTE)
+        for moment, end, offset in map(
+            _span, (draw(st.sampled_from(_DATE_TIMES)), draw(st.sampled_from(_DATE_TIMES)))
+        )
+    )
+    low, high = temporal.stamp(first[0]), temporal.stamp(max(first[1], last[1]))
+    return draw(st.sampled_from((Range(low, high), Range(low, None), Range(None, high))))
+
+
+def _span(text: str) -> tuple[int, int, int | None]:
+    span = temporal.span(text)
+    assert span is not None
+    return span
+
+
+def _is_ordered(low: str, high: str) -> bool:
+    first, last = (temporal.instants(end) or (int(end), int(end)) for end in (low, high))
+    return first[0] <= last[1]
+
+
+@st.composite
 def ranges(draw: st.DrawFn, ends: tuple[str, ...]) -> Range:
-    """Return a range with one end or both, the low one not always below the high one."""
-    low = draw(st.none() | st.sampled_from(ends))
-    high = draw(st.sampled_from(ends) if low is None else st.none() | st.sampled_from(ends))
-    return Range(low, high)
+    """Return a range of dates or of times, with one end or both."""
+    low, high = draw(st.sampled_from(ends)), draw(st.sampled_from(ends))
+    if not _is_ordered(low, high):
+        low, high = high, low
+    return draw(st.sampled_from((Range(low, high), Range(low, None), Range(None, high))))
 
 
 @st.composite
@@ -196,8 +342,10 @@ def wildcards(draw: st.DrawFn, attribute: Attribute) -> Wildcard:
     pattern = _normal("".join(text), attribute.vr)
     while "**" in pattern:
         pattern = pattern.replace("**", "*")
-    if charset.folded_pattern(pattern) in ("", "*") or not set(pattern) & set("*?"):
-        pattern += "?"
+    folded = charset.folded_pattern(pattern).split("=")
+    is_universal = all(names.patterns(group)[-1] in ("", "*") for group in folded)
+    if is_universal or not set(pattern) & set("*?"):
+        pattern = f"?{pattern}"
     return Wildcard(pattern)
 
 
@@ -232,75 +380,89 @@ def queries(
     model = model or draw(st.sampled_from(InformationModel))
     top = Level.PATIENT if model is InformationModel.PATIENT_ROOT else Level.STUDY
     level = draw(st.sampled_from([one for one in Level if one >= top])) if level is None else level
+    options = draw(st.just(BASELINE) | negotiated())
+    match_case = draw(st.sampled_from((True, True, True, False)))
+    timezone = (
+        draw(st.none() | st.sampled_from(ZONES).map(temporal.offset)) if options.timezone_adjustment else None
+    )
     known = [attribute for attribute in ATTRIBUTES if attribute.level <= level]
     eligible = [attribute for attribute in known if can_be_key(attribute)]
-    asked = draw(st.lists(st.sampled_from(eligible), max_size=max_keys, unique=True))
-    keys = [Key(attribute, draw(matchings(attribute))) for attribute in asked]
-    also = draw(st.lists(st.sampled_from(known), max_size=8))
+    asked = draw(_some(eligible, max_size=max_keys))
+    keys = {attribute: draw(matchings(attribute, options)) for attribute in asked}
+    if options.combined_date_time:
+        asked += combine(keys)
+    also = draw(_some(known, max_size=6))
     unique = unique_keys(model, level)
-    single = {key.attribute for key in keys if isinstance(key.matching, SingleValue)}
+    returned = {attribute.tag: attribute for attribute in (*asked, *also, *unique)}
+    unsupported_items = []
+    for attribute in [one for one in returned.values() if one.vr == "SQ"]:
+        returned[attribute.tag] = draw(asked_items(attribute, keys.get(attribute)))
+        if returned[attribute.tag] != attribute and draw(st.integers(0, 3)) == 0:
+            unsupported_items.append(attribute.tag)
+    single = {attribute for attribute, matching in keys.items() if isinstance(matching, SingleValue)}
     unsupported = draw(st.lists(st.sampled_from(_UNKNOWN_TAGS), unique=True, max_size=2))
     return Query(
         model=model,
         level=level,
-        keys=tuple(sorted(keys, key=lambda key: key.attribute.tag)),
-        returned=tuple(sorted({*asked, *also, *unique}, key=lambda attribute: attribute.tag)),
+        keys=tuple(
+            with_case(Key(attribute, matching), match_case=match_case)
+            for attribute, matching in sorted(keys.items(), key=lambda pair: pair[0].tag)
+        ),
+        returned=tuple(attribute for _, attribute in sorted(returned.items())),
         unsupported=tuple(sorted(unsupported)),
+        unsupported_items=tuple(sorted(unsupported_items)),
         character_sets=("ISO_IR 192",),
         asks_retrieve_ae_title=draw(st.booleans()),
         asks_instance_availability=draw(st.booleans()),
         is_relational=any(attribute not in single for attribute in unique[:-1]),
+        options=options,
+        timezone=timezone,
     )
 
 
-def as_text(matching: Matching) -> str:
-    """Return the value of the key in an Identifier (PS3.4 C.2.2.2)."""
-    match matching:
-        case SingleValue(value):
-            return value
-        case ValueList(values):
-            return "\\".join(values)
-        case Wildcard(pattern):
-            return pattern
-        case Range(low, high):
-            return f"{low or ''}-{high or ''}"
+def negotiated() -> st.SearchStrategy[Options]:
+    """Return any combination of options."""
+    return st.builds(Options, **{name: st.booleans() for name in OPTIONS})
 
 
-def encode_query(query: Query, transfer_syntax_uid: str = EXPLICIT_LITTLE) -> bytes:
-    """Return the Identifier that asks this query (not deflated)."""
-    conditions = {key.attribute.tag: as_text(key.matching) for key in query.keys}
-    values: dict[int, tuple[str, str | None]] = {
-        SPECIFIC_CHARACTER_SET: ("CS", "\\".join(query.character_sets)),
-        QUERY_RETRIEVE_LEVEL: ("CS", query.level.name),
-    }
-    for attribute in query.returned:
-        values[attribute.tag] = (attribute.vr, conditions.get(attribute.tag))
-    values |= {
-        tag: ("SQ" if tag == 0x00400275 else "LO", None) for tag in query.unsupported if tag not in BY_TAG
-    }
-    if query.asks_retrieve_ae_title:
-        values[RETRIEVE_AE_TITLE] = ("AE", None)
-    if query.asks_instance_availability:
-        values[INSTANCE_AVAILABILITY] = ("CS", None)
-    return encode_identifier(values, transfer_syntax_uid)
+def with_case(key: Key, *, match_case: bool) -> Key:
+    """Return a key, and those in its item, as they are with or without regard to case."""
+    matching = key.matching
+    if isinstance(matching, Items):
+        matching = Items(tuple(with_case(one, match_case=match_case) for one in matching.keys))
+    return Key(key.attribute, matching, match_case or key.attribute.vr not in CASE_VRS)
 
 
-def encode_identifier(
-    values: dict[int, tuple[str, str | None]], transfer_syntax_uid: str = EXPLICIT_LITTLE
-) -> bytes:
-    """Return a data set of tag -> (VR, text) as pydicom writes it, without its judging the values."""
-    dataset = Dataset()
-    for tag, (vr, text) in sorted(values.items()):
-        value: object = text
-        if vr == "US" and text:
-            value = [int(one) for one in text.split("\\")]
-        elif vr == "SQ":
-            value = []
-        elif vr == "UI" and text:
-            value = [UID(one, validation_mode=config.IGNORE) for one in text.split("\\")]
-        dataset.add(DataElement(tag, vr, value, validation_mode=config.IGNORE))
-    stream = DicomBytesIO()
-    stream.is_implicit_VR = transfer_syntax_uid == IMPLICIT_LITTLE
-    stream.is_little_endian = transfer_syntax_uid != EXPLICIT_BIG
-    write_dataset(stream, dataset)
-    return stream.getvalue()
+def combine(keys: dict[Attribute, Matching]) -> list[Attribute]:
+    """Make one condition of dates and times with ranges of the same form; return the times."""
+    times = []
+    for date, time in TIME_OF.items():
+        days, hours = keys.get(date), keys.get(time)
+        if not (isinstance(days, Range) and isinstance(hours, Range)):
+            continue
+        if (days.low is None, days.high is None) != (hours.low is None, hours.high is None):
+            continue
+        low, high = (
+            f"{day}{temporal.stamp(temporal.DAY + (temporal.instants(hour) or (0, 0))[at])[8:]}"
+            if day and hour
+            else None
+            for at, (day, hour) in enumerate(((days.low, hours.low), (days.high, hours.high)))
+        )
+        del keys[time]
+        keys[date] = Moments(low, high) if not (low and high and low > high) else Moments(high, low)
+        times.append(time)
+    return times
+
+
+@st.composite
+def asked_items(draw: st.DrawFn, sequence: Attribute, matching: Matching | None) -> Attribute:
+    """Return a sequence with the attributes of its items that are asked for; all, if nothing is."""
+    conditions = {key.attribute: key.matching for key in matching.keys} if isinstance(matching, Items) else {}
+    also = draw(st.lists(st.sampled_from(sequence.items), max_size=2, unique=True))
+    asked = sorted({*conditions, *also}, key=lambda attribute: attribute.tag)
+    if not asked:
+        return sequence
+    return replace(
+        sequence,
+        items=tuple(draw(asked_items(one, conditions.get(one))) if one.vr == "SQ" else one for one in asked),
+    )

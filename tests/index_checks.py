@@ -6,6 +6,7 @@ from pacsnode.index.sqlite import SqliteIndex
 
 _TABLES = (
     "patient",
+    "patient_name_part",
     "study",
     "series",
     "instance",

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from pacsnode.dicom import temporal
-from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, Level, Source
+from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, UNIQUE_KEY, Level, Source
 from pacsnode.dicom.charset import folded
 from pacsnode.dicom.header import Header
-from pacsnode.dicom.matching import is_visible, record_matches
-from pacsnode.dicom.query import Query
+from pacsnode.dicom.matching import is_visible, number, record_matches
+from pacsnode.dicom.query import Query, SingleValue
+from pacsnode.dicom.zones import ZONES, zone_keyword
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Adding, Arrival, Row
 from tests.factories_query import SENDERS, records
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_ZONE = ZONES[Level.STUDY].keyword
 _IDENTITY = ("PatientID", "IssuerOfPatientID")
 _COUNTS = {
     "NumberOfPatientRelatedStudies": Level.STUDY,
@@ -68,7 +70,9 @@ class Entity:
         """Return all that can be asked at this level."""
         record: dict[str, str] = {}
         for entity in self.above():
-            record |= entity.values
+            record |= {one: value for one, value in entity.values.items() if one != _ZONE}
+            if entity.level in ZONES:
+                record[zone_keyword(entity.level)] = entity.values.get(_ZONE, "")
             for keyword, level in _COUNTS.items():
                 if BY_KEYWORD[keyword].level is entity.level:
                     record[keyword] = str(len(entity.below(level)))
@@ -192,9 +196,19 @@ class Model:
         study.parent.children.append(study)
 
     def answers(self, query: Query) -> list[Entity]:
-        """Return the entities that match by the oracle, newest first."""
+        """Return the entities that match by the oracle, in the order of `Index.find`."""
         visible = [one for one in self.rows[query.level] if seen(query, one)]
-        return [one for one in reversed(visible) if record_matches(query, one.record())]
+        matching = [one for one in visible if record_matches(query, one.record())]
+        newest_first = matching[::-1]
+        if query.level is Level.STUDY:
+            return sorted(newest_first, key=_moment, reverse=True)
+        numbered = _NUMBER.get(query.level)
+        parent = UNIQUE_KEY.get(Level(max(query.level - 1, 0)))
+        if numbered and any(
+            key.attribute == parent and isinstance(key.matching, SingleValue) for key in query.keys
+        ):
+            return sorted(matching, key=lambda one: _numbered(one.values.get(numbered)))
+        return newest_first
 
     def found(self, query: Query) -> list[Row]:
         """Return the rows that `find` should give."""
@@ -208,6 +222,24 @@ class Model:
     def located(self, query: Query) -> set[int]:
         """Return the ids of the instances that `locate` should give."""
         return {self.instance_id(image) for entity in self.answers(query) for image in seen(query, entity)}
+
+
+_NUMBER = {Level.SERIES: "SeriesNumber", Level.IMAGE: "InstanceNumber"}
+
+
+def _moment(study: Entity) -> tuple[str, str]:
+    """Return what studies are ordered by; sorted() keeps the order of arrival of those that are the same."""
+    date = study.values.get("StudyDate", "")
+    is_date = len(date) == 8 and date.isascii() and date.isdigit()
+    return (date + study.values.get("StudyTime", ""), "") if is_date else ("", "")
+
+
+def _numbered(text: str | None) -> tuple[int, float, bytes]:
+    """Return what series and instances are ordered by: numbers, then other text, then nothing."""
+    if text is None:
+        return 2, 0, b""
+    value = number(text)
+    return (1, 0, text.encode()) if value is None else (0, value, b"")
 
 
 def seen(query: Query, entity: Entity) -> list[Entity]:
@@ -236,7 +268,8 @@ def _own(level: Level, arrival: Arrival) -> dict[str, str]:
     )
     values = {**header.values, **uids}
     stored = [one for one in ATTRIBUTES if one.level is level and one.source is Source.STORED]
-    return {one.keyword: values[one.keyword] for one in stored if values.get(one.keyword)}
+    zone = [ZONES[level]] if level in ZONES else []
+    return {one.keyword: values[one.keyword] for one in (*stored, *zone) if values.get(one.keyword)}
 
 
 def differ(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
@@ -253,7 +286,7 @@ def normalised(record: Mapping[str, str]) -> dict[str, str]:
     """Return a record with dates and times as `Header.values` has them."""
     values = dict(record)
     for keyword, value in record.items():
-        vr = BY_KEYWORD[keyword].vr
+        vr = BY_KEYWORD[keyword].vr if keyword in BY_KEYWORD else ""
         normal = temporal.date(value) if vr == "DA" else temporal.time(value) if vr == "TM" else None
         values[keyword] = normal or value
     return values

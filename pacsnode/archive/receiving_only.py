@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pacsnode.dicom.query import Query
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import ReceivingOnly
-from pacsnode.index.base import Added, Arrival, Index, Located, Row
+from pacsnode.index.base import Added, Arrival, Check, Index, Located, Row
 
 
 class AnsweringIndex:
@@ -22,15 +22,15 @@ class AnsweringIndex:
         if trouble := self._trouble():
             raise ReceivingOnly(trouble)
 
-    def find(self, query: Query) -> Iterator[Sequence[Row]]:
+    def find(self, query: Query, *, check: Check | None = None) -> Iterator[Sequence[Row]]:
         """See `Index.find`; raises `ReceivingOnly`."""
         self._refuse()
-        return self._index.find(query)
+        return self._index.find(query, check=check)
 
-    def count(self, query: Query, *, at_most: int) -> int:
+    def count(self, query: Query, *, at_most: int, check: Check | None = None) -> int:
         """See `Index.count`; raises `ReceivingOnly`."""
         self._refuse()
-        return self._index.count(query, at_most=at_most)
+        return self._index.count(query, at_most=at_most, check=check)
 
     def locate(self, query: Query) -> list[Located]:
         """See `Index.locate`; raises `ReceivingOnly`."""

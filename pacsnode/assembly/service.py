@@ -96,11 +96,12 @@ def rules_of(config: Config, number: int = 0) -> Rules:
 def _scps(holdings: Holdings, observer: Observer, stored: Callable[[], None]) -> SCPs:
     answering = holdings.state.answering(holdings.archive.index)
     retrieve = Retrieve(answering, holdings.archive.objects)
-    find = Find(answering, max_results=holdings.config.index.max_find_results)
+    limits = holdings.config.index
+    find = Find(answering, max_results=limits.max_find_results, max_seconds=limits.max_find_time)
     return SCPs(
         verification=VerificationSCP(observer),
         storage=StorageSCP(holdings.store(stored=stored), observer),
-        query=QuerySCP(find, observer),
+        query=QuerySCP(find, observer, match_case=limits.match_case),
         get=GetSCP(retrieve, observer),
         move=MoveSCP(retrieve, observer),
     )

@@ -1,5 +1,6 @@
 """Identifiers from the command line: `-k Keyword`, `-k Keyword=value`, `-k 0010,0020=value`.
 
+An attribute of a sequence's item has a path, `RequestAttributesSequence.RequestedProcedureID=1`.
 Dates may be written short, as people do: `2020` is the year, `2020-` everything since, `2020-03-31` one day.
 Imports pydicom, so commands import it only when they run.
 """
@@ -7,12 +8,14 @@ Imports pydicom, so commands import it only when they run.
 import calendar
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import click
-from pydicom import Dataset
+from pydicom import Dataset, config
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement
 
+_ITEM = re.compile(r"\[0\]\.|\.")  # DCMTK writes [0] behind a sequence, too
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
 _QUERY_RETRIEVE_LEVEL = "QueryRetrieveLevel"
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
@@ -88,33 +91,50 @@ def retrieve_identifier(unique_keys: Mapping[str, Iterable[str]]) -> Dataset:
 
 def shown_keywords(identifier: Dataset) -> list[str]:
     """Return the columns of a table of answers."""
-    hidden = (_QUERY_RETRIEVE_LEVEL, "SpecificCharacterSet")
+    hidden = (_QUERY_RETRIEVE_LEVEL, "SpecificCharacterSet", "TimezoneOffsetFromUTC")
     asked = [_name(element.tag) for element in identifier if element.keyword not in hidden]
     default = DEFAULT_KEYWORDS[str(identifier.QueryRetrieveLevel)]
     return list(default) if set(asked) == set(default) else asked
 
 
-def text_values(answer: Dataset) -> dict[str, str | list[str]]:
-    """Return an answer by keyword, as text; several values as a list."""
-    values: dict[str, str | list[str]] = {}
-    for element in answer:
-        if element.VR == "SQ":
-            continue
-        value = element.value
-        if element.VM > 1:
-            values[_name(element.tag)] = [str(item) for item in value]
-        else:
-            values[_name(element.tag)] = "" if value is None else str(value)
-    return values
+def text_values(answer: Dataset) -> dict[str, Any]:
+    """Return an answer by keyword, as text; several values as a list, a sequence as a list of such answers."""
+    return {_name(element.tag): _text_of(element) for element in answer}
+
+
+def _text_of(element: DataElement) -> Any:
+    if element.VR == "SQ":
+        return [text_values(item) for item in element.value]
+    if element.VM > 1:
+        return [str(value) for value in element.value]
+    return "" if element.value is None else str(element.value)
 
 
 def _add(identifier: Dataset, key: str) -> None:
-    name, _, value = key.partition("=")
-    tag = _tag(name.strip())
+    path, _, value = key.partition("=")
+    *sequences, name = _ITEM.split(path.strip())
+    within = identifier
+    for sequence in sequences:
+        within = _item(within, sequence)
+    tag = _tag(name)
     vr = _vr(tag)
     if vr == "SQ":
-        raise click.BadParameter(f"{name} is a sequence, and sequences cannot be asked for here")
-    identifier.add(DataElement(tag, vr, _value(vr, value)))
+        if value:
+            raise click.BadParameter(f"{name} is a sequence: a value belongs to an attribute of its item")
+        _item(within, name)
+        return
+    within.add(DataElement(tag, vr, _value(vr, value), validation_mode=config.IGNORE))
+
+
+def _item(within: Dataset, name: str) -> Dataset:
+    """Return the item of a sequence that is asked for; it has exactly one (PS3.4 C.2.2.2.6)."""
+    tag = _tag(name)
+    if _vr(tag) != "SQ":
+        raise click.BadParameter(f"{name} is no sequence, so nothing can be asked for within it")
+    if tag not in within:
+        within.add(DataElement(tag, "SQ", [Dataset()]))
+    item: Dataset = within[tag].value[0]
+    return item
 
 
 def _set(identifier: Dataset, keyword: str, value: str) -> None:
@@ -182,5 +202,12 @@ def _last_day(date: str) -> str:
 
 
 def _declare_character_set(identifier: Dataset) -> None:
-    if not all(str(element.value).isascii() for element in identifier):
+    if not _is_ascii(identifier):
         identifier.SpecificCharacterSet = "ISO_IR 192"
+
+
+def _is_ascii(asked: Dataset) -> bool:
+    return all(
+        all(map(_is_ascii, element.value)) if element.VR == "SQ" else str(element.value).isascii()
+        for element in asked
+    )

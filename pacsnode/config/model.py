@@ -152,6 +152,10 @@ class IndexSection(_Section):
     """Folder of the index, on a local disk; relative to node.data_dir."""
     max_find_results: Annotated[WholeNumber, Field(ge=0)] = 0
     """Matches above which a C-FIND is refused with 0xA700; 0 is no limit."""
+    max_find_time: Annotated[Duration, Field(ge=0, le=86_400)] = 0.0
+    """Time that the search of a C-FIND may take before it ends with 0xA700, up to "24h"; 0 is no limit."""
+    match_case: bool = True
+    """Whether upper and lower case are different in texts that a C-FIND asks for, true or false; never in names."""
 
 
 class LoggingSection(_Section):

@@ -20,15 +20,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pacsnode.database.connection import Migration, Synchronous, connect, migrate
+from pacsnode.database.connection import NO_FUNCTIONS, Functions, Migration, Synchronous, connect, migrate
 from pacsnode.database.lock import FileLock
-from pacsnode.database.readers import ReaderPool
+from pacsnode.database.readers import Check, ReaderPool
 from pacsnode.database.reporting import reporting, resources
 from pacsnode.database.writer import Writer
 from pacsnode.errors import ConfigError, OutOfResources, TemporaryError
 from pacsnode.mounts import file_system_of
 
-__all__ = ["LOCK_WAIT_SECONDS", "Database", "Migration"]
+__all__ = ["LOCK_WAIT_SECONDS", "Check", "Database", "Migration"]
 
 T = TypeVar("T")
 CheckpointMode = Literal["PASSIVE", "FULL", "RESTART", "TRUNCATE"]
@@ -69,12 +69,17 @@ class Database:
         wait_seconds: float = LOCK_WAIT_SECONDS,
         forget: Callable[[], None] = lambda: None,
         outdated: Callable[[], None] | None = None,
+        functions: Functions = NO_FUNCTIONS,
     ) -> None:
-        """`forget` and `outdated` as in `Writer`; without the second the first stands for both."""
+        """`forget` and `outdated` as in `Writer`; without the second the first stands for both.
+
+        `functions` are for the SQL of readers only.
+        """
         refuse_network_file_system(path)
         self.path = path
         self._synchronous: Synchronous = synchronous
         self._wait_seconds = wait_seconds
+        self._functions = functions
         self._sync_failed = False
         with contextlib.ExitStack() as undo:
             with resources(path):
@@ -95,13 +100,19 @@ class Database:
         """See `Writer.write`."""
         return self._writer.write(function)
 
-    def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    def read(
+        self, statement: str, parameters: Sequence[Any] = (), *, check: Check | None = None
+    ) -> list[Any]:
         """See `ReaderPool.read`."""
-        return self.readers.read(statement, parameters)
+        return self.readers.read(statement, parameters, check=check)
 
     def _connected(self, *, query_only: bool) -> sqlite3.Connection:
         return connect(
-            self.path, synchronous=self._synchronous, wait_seconds=self._wait_seconds, query_only=query_only
+            self.path,
+            synchronous=self._synchronous,
+            wait_seconds=self._wait_seconds,
+            query_only=query_only,
+            functions=self._functions if query_only else NO_FUNCTIONS,
         )
 
     def _prepared(self, lock: FileLock, migrations: Sequence[Migration]) -> sqlite3.Connection:

@@ -1,9 +1,10 @@
 """A connection with our pragmas, and the migrations that bring a file to the newest schema."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from pacsnode.errors import ConfigError
@@ -19,9 +20,18 @@ CACHED_STATEMENTS = 512
 AUTOCHECKPOINT_PAGES = 10_000
 WAL_SIZE_LIMIT_BYTES = 64 << 20
 
+# Deterministic functions for SQL by name, with the number of their parameters.
+Functions = Mapping[str, tuple[int, Callable[..., str | int | float | bytes | None]]]
+NO_FUNCTIONS: Functions = MappingProxyType({})
+
 
 def connect(
-    path: Path, *, synchronous: Synchronous, wait_seconds: float, query_only: bool
+    path: Path,
+    *,
+    synchronous: Synchronous,
+    wait_seconds: float,
+    query_only: bool,
+    functions: Functions = NO_FUNCTIONS,
 ) -> sqlite3.Connection:
     """Open a connection with our pragmas. It may move between threads, one at a time."""
     connection = sqlite3.connect(
@@ -43,6 +53,8 @@ def connect(
             f"query_only = {int(query_only)}",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        for name, (parameters, function) in functions.items():
+            connection.create_function(name, parameters, function, deterministic=True)
     except BaseException:
         connection.close()
         raise

@@ -1,8 +1,9 @@
-"""A pool of connections for reading."""
+"""A pool of connections for reading, whose statements can be ended from outside."""
 
 import contextlib
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,12 @@ from typing import Any
 
 from pacsnode.database.reporting import reporting
 from pacsnode.errors import TemporaryError
+
+# Of SQLite's virtual machine between two looks at the clock: some 0.2 ms.
+_OPERATIONS = 10_000
+_CHECK_SECONDS = 0.02
+
+Check = Callable[[], None]  # raises where the work is to end
 
 
 class ReaderPool:
@@ -30,9 +37,22 @@ class ReaderPool:
         self._wait_seconds = wait_seconds
         self._is_closed = False
 
-    def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """Return all rows of a statement, which bounds them itself. Raises the errors of our tree."""
-        with self.connection() as connection, reporting(self._path):
+    def read(
+        self, statement: str, parameters: Sequence[Any] = (), *, check: Check | None = None
+    ) -> list[Any]:
+        """Return all rows of a statement, which bounds them itself. Raises the errors of our tree.
+
+        `check` is called some fifty times a second while the statement runs, on this thread; what it raises ends the
+        statement and is raised here.
+        """
+        with self.connection() as connection:
+            if check is None:
+                return self._all(connection, statement, parameters)
+            with _Checked(connection, check):
+                return self._all(connection, statement, parameters)
+
+    def _all(self, connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]) -> list[Any]:
+        with reporting(self._path):
             return connection.execute(statement, parameters).fetchall()
 
     @contextlib.contextmanager
@@ -69,3 +89,33 @@ class ReaderPool:
         self._is_closed = True
         while self._idle:
             self._idle.pop().close()
+
+
+class _Checked:
+    """Within it, what a connection runs is ended by a `check` that raises."""
+
+    def __init__(self, connection: sqlite3.Connection, check: Check) -> None:
+        self._connection = connection
+        self._check = check
+        self._next = time.monotonic() + _CHECK_SECONDS
+        self._raised: BaseException | None = None
+
+    def __enter__(self) -> None:
+        self._connection.set_progress_handler(self._is_over, _OPERATIONS)
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.set_progress_handler(None, 0)
+        if self._raised is not None:
+            raise self._raised from None
+
+    def _is_over(self) -> bool:
+        """Answer SQLite, which lets no exception through."""
+        if time.monotonic() < self._next:
+            return False
+        try:
+            self._check()
+        except BaseException as error:  # noqa: BLE001 - raised again once SQLite has given the thread back
+            self._raised = error
+            return True
+        self._next = time.monotonic() + _CHECK_SECONDS
+        return False

@@ -29,9 +29,9 @@ LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 SEQUENCE_VRS = frozenset((b"SQ", b"UN"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ByteOrder:
-    """Reads the headers of one byte order at an offset; data that are too short raise `struct.error`."""
+    """There are two. Reads the headers of one byte order at an offset; data that are too short raise `struct.error`."""
 
     name: Literal["little", "big"]
     explicit: Callable[[Data, int], tuple[int, int, bytes, int]]  # group, element, VR, 16-bit length
@@ -58,9 +58,9 @@ LITTLE_ENDIAN = _byte_order("little", "<")
 BIG_ENDIAN = _byte_order("big", ">")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Encoding:
-    """Whether the VR is implicit, and the byte order."""
+    """There are three. Whether the VR is implicit, and the byte order."""
 
     is_implicit: bool
     order: ByteOrder

@@ -49,10 +49,13 @@ MAX_COMPARED = 256  # plain values of a key that are compared one by one: names,
 
 WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})  # PS3.4 C.2.2.2.4
 EMPTY_VRS = WILDCARD_VRS | {"DA", "DT", "TM"}  # PS3.4 C.2.2.2.7
+CASE_VRS = frozenset(
+    {"CS", "LO", "LT", "SH", "ST", "UC", "UT"}
+)  # that may be compared without regard to case
 _ALL_OF_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})  # PS3.4 C.2.2.2.8
 _LOOKED_UP_VRS = frozenset({"AE", "AS", "CS", "LO", "SH", "UC"})
 _TEXT_VRS = frozenset({"LT", "ST", "UR", "UT"})  # never multi-valued (PS3.5 6.2)
-_LEADING_VRS = frozenset({"LT", "ST", "UC", "UT"})  # spaces at the beginning are significant (PS3.5 6.2)
+_LEADING_VRS = frozenset({"LT", "ST", "UT"})  # spaces at the beginning are significant (PS3.5 6.2)
 CHARACTER_SET_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # PS3.5 6.1.2.3
 
 _EMPTY = '""'

@@ -12,7 +12,7 @@ give the same answers, and a property test holds it to that. What a key asks for
   `007` is not `7` in an LO or SH. Exceptions: IS, DS and binary numbers are compared as numbers (IEEE doubles; a DS
   has at most 16 characters, PS3.5 6.2; the choice is left by C.2.2.2.1.4), and where one side is no number
   the texts are. A PN is folded (see below). Keys without `match_case`, a choice of the node's administrator,
-  ignore case in the VRs of `CASE_VRS`.
+  ignore case in the VRs of `keys.CASE_VRS`.
 - List of UID Matching is Single Value Matching of any value in the list (C.2.2.2.2), and so are several values
   of other keys (C.2.2.2.8, note 4), which may be patterns and ranges as well (`AnyOf`).
 - Multiple Value Matching as negotiated is `AllOf`: each value that is asked for matches some value of the
@@ -163,7 +163,7 @@ def _value_matches(key: Key, value: str) -> bool:
         case Range(low, high):
             return _within(key.attribute.vr, low, high, value)
         case Words(words):
-            return _has_words(words, value)
+            return has_words(words, value)
     raise AssertionError(key)  # the others are not about one value
 
 
@@ -202,7 +202,8 @@ def _covers(pattern: str, text: str) -> bool:
     return any(wildcard_matches(one, text) for one in names.patterns(pattern))
 
 
-def _has_words(words: tuple[str, ...], value: str) -> bool:
+def has_words(words: tuple[str, ...], value: str) -> bool:
+    """Return whether each of the words, which are as in `Words`, begins some word of a stored name."""
     stored = names.words(value)
     return all(any(wildcard_matches(f"{word}*", one) for one in stored) for word in words)
 
@@ -243,6 +244,11 @@ def _ends(vr: str, text: str | None) -> tuple[int | None, int | None]:
     if vr == "DA":
         day = temporal.date(text)
         return (int(day), int(day)) if day else (None, None)
+    return utc_span(text)
+
+
+def utc_span(text: str) -> tuple[int, int] | tuple[None, None]:
+    """Return the first and last moment, in UTC, of a DT, which is in UTC if it names no offset."""
     span = temporal.span(text)
     if span is None:
         return None, None

@@ -83,6 +83,16 @@ def after_sequence(
     return walk.run(start)
 
 
+def after_item(data: Data, start: int, order: ByteOrder, *, is_implicit: bool) -> int:
+    """Return the offset behind an item of undefined length whose content begins at `start`.
+
+    Raises `UnreadableDataSet` as `after_sequence`.
+    """
+    walk = _Walk(data, order, is_complete=True)
+    walk.open(_ITEM, start, UNDEFINED_LENGTH, is_implicit=is_implicit)
+    return walk.run(start)
+
+
 def _kind(group: int, vr: bytes, item: _Container) -> int:
     """Tell fragments (an icon's encapsulated Pixel Data, PS3.5 A.4) from a sequence, which UN is too."""
     is_bulk = not item.is_implicit and vr in LONG_VRS and vr not in SEQUENCE_VRS

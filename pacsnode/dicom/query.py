@@ -141,7 +141,7 @@ BASELINE = Options()  # nothing was negotiated
 class Key:
     """One attribute with a condition. One that matches universally has no `Key`, it is only `returned`.
 
-    Without `match_case` text is compared without regard to case; only `matching.CASE_VRS` can be without it.
+    Without `match_case` text is compared without regard to case; only `keys.CASE_VRS` can be without it.
     """
 
     attribute: Attribute

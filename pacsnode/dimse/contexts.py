@@ -3,7 +3,7 @@
 What the caller may not do is refused as `user-rejection`, what the node does not offer to anybody as
 `abstract-syntax-not-supported` (PS3.8 table 9-18). Among the transfer syntaxes of one context the requestor's
 order counts, but Explicit VR goes before Implicit VR, and Big Endian after both (`DICOM.md` of the design;
-PS3.5 10.1).
+PS3.5 10.1). Options of the Query/Retrieve classes are answered as `extended` has it, where a context was accepted.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from functools import lru_cache
 from pynetdicom import sop_class
 
 from pacsnode.access.peer import Service
-from pacsnode.dicom.query import InformationModel
+from pacsnode.dicom.query import InformationModel, Options
 from pacsnode.dicom.uid import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -22,6 +22,7 @@ from pacsnode.dicom.uid import (
     is_storage_sop_class,
     validated,
 )
+from pacsnode.dimse import extended
 from pacsnode.dimse.association.acceptor import Answer
 from pacsnode.dimse.association.acse import DEFAULT_ROLES, AssociateRequest, Decision, Proposal, Roles
 from pacsnode.dimse.association.conversation import Context
@@ -54,6 +55,9 @@ _SERVICES = (
     | dict.fromkeys(MOVE_MODELS, Service.MOVE)
     | dict.fromkeys(GET_MODELS, Service.GET)
 )
+_OPTIONS = dict.fromkeys(FIND_MODELS, extended.FIND) | dict.fromkeys(
+    (*MOVE_MODELS, *GET_MODELS), extended.RETRIEVE
+)
 _UNCOMPRESSED = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN)
 
 
@@ -84,6 +88,11 @@ def negotiate(
 ) -> Answer:
     """Decide on each proposed context. `may` tells what the caller is allowed."""
     decisions, contexts, roles = [], {}, {}
+    answered = {
+        abstract_syntax: answer
+        for abstract_syntax, fields in _OPTIONS.items()
+        if (answer := extended.answer(request.extended.get(abstract_syntax, b""), fields))
+    }
     for proposal in request.proposals:
         proposed = request.roles.get(proposal.abstract_syntax, DEFAULT_ROLES)
         result, transfer_syntax, granted = _decide(
@@ -91,7 +100,11 @@ def negotiate(
         )
         if result is Result.ACCEPTANCE:
             contexts[proposal.context_id] = Context(
-                proposal.context_id, proposal.abstract_syntax, transfer_syntax, granted
+                proposal.context_id,
+                proposal.abstract_syntax,
+                transfer_syntax,
+                granted,
+                answered.get(proposal.abstract_syntax, b""),
             )
             if proposal.abstract_syntax in request.roles:
                 roles[proposal.abstract_syntax] = granted
@@ -103,7 +116,13 @@ def negotiate(
                 transfer_syntax or IMPLICIT_VR_LITTLE_ENDIAN,
             )
         )
-    return Answer(tuple(decisions), contexts, roles)
+    used = {context.abstract_syntax: context.extended for context in contexts.values() if context.extended}
+    return Answer(tuple(decisions), contexts, roles, used)
+
+
+def options_of(context: Context) -> Options:
+    """Return what was agreed upon for the SOP class of a context; nothing for one without such options."""
+    return extended.agreed(context.extended, _OPTIONS.get(context.abstract_syntax, ()))
 
 
 def _decide(

@@ -1,10 +1,10 @@
 """C-FIND (PS3.4 C.4.1): a page of Pending responses a write, C-CANCEL looked for between them."""
 
-import logging
 import time
 from dataclasses import dataclass, replace
 
-from pacsnode.archive.find import Find
+from pacsnode.archive.find import Cancelled, Find
+from pacsnode.dicom.attributes import STANDARD, Catalogue
 from pacsnode.dicom.identifier import parse
 from pacsnode.dicom.query import Query
 from pacsnode.dicom.response import ResponseEncoder
@@ -12,12 +12,11 @@ from pacsnode.dimse import status
 from pacsnode.dimse.association.command import response
 from pacsnode.dimse.association.conversation import Conversation, Message
 from pacsnode.dimse.association.endings import AssociationOver
-from pacsnode.dimse.contexts import FIND_MODELS
+from pacsnode.dimse.contexts import FIND_MODELS, options_of
+from pacsnode.dimse.query_log import log_query
 from pacsnode.dimse.status import FindStatus
 from pacsnode.errors import InvalidIdentifier, PacsNodeError
-from pacsnode.observe import PATIENT_DATA_LOGGER, Observer, QueryAnswered
-
-patients = logging.getLogger(PATIENT_DATA_LOGGER)
+from pacsnode.observe import Observer, QueryAnswered
 
 MAX_IDENTIFIER_BYTES = 4 << 20
 
@@ -31,15 +30,24 @@ class _Answering:
 
     level: str = ""
     matches: int = 0
-    is_cancelled: bool = False
 
 
 class QuerySCP:
     """Answers queries."""
 
-    def __init__(self, find: Find, observer: Observer) -> None:
+    def __init__(
+        self,
+        find: Find,
+        observer: Observer,
+        *,
+        catalogue: Catalogue = STANDARD,
+        match_case: bool = True,
+    ) -> None:
+        """`catalogue` is what can be asked for, `match_case` how texts are compared."""
         self._find = find
         self._observer = observer
+        self._catalogue = catalogue
+        self._match_case = match_case
 
     def serve(self, conversation: Conversation, message: Message) -> None:
         """Answer one query."""
@@ -51,10 +59,10 @@ class QuerySCP:
             query = self._query(conversation, message, identifier)
             answering.level = query.level.name
             self._answer(conversation, message, query, answering)
-            if answering.is_cancelled:
-                code, comment = FindStatus.CANCEL, ""
         except AssociationOver:
             raise  # nobody is there to be told a status
+        except Cancelled:
+            code = FindStatus.CANCEL
         except PacsNodeError as error:
             code, comment = status.of_find(error)
             offending = status.offending_of(error)
@@ -76,10 +84,19 @@ class QuerySCP:
     def _query(self, conversation: Conversation, message: Message, identifier: bytes) -> Query:
         model = FIND_MODELS[message.context.abstract_syntax]
         rights = conversation.terms.rights
-        query = parse(identifier, message.context.transfer_syntax, model, rule=rights.character_sets)
-        log_keys("C-FIND", query)
+        query = parse(
+            identifier,
+            message.context.transfer_syntax,
+            model,
+            options=options_of(message.context),
+            rule=rights.character_sets,
+            catalogue=self._catalogue,
+            match_case=self._match_case,
+        )
+        log_query("C-FIND", query)
         peer = rights.peer
-        if query.is_relational and peer is not None and peer.strict_hierarchy:
+        is_strict = peer is not None and peer.strict_hierarchy and not query.options.relational
+        if query.is_relational and is_strict:
             raise InvalidIdentifier(
                 "a unique key above the level is missing", offending=(_QUERY_RETRIEVE_LEVEL,)
             )
@@ -90,33 +107,22 @@ class QuerySCP:
     ) -> None:
         rights = conversation.terms.rights
         peer = rights.peer
+        returns_unknown_keys = peer is not None and peer.return_unknown_keys
         encoder = ResponseEncoder(
             query,
             transfer_syntax_uid=message.context.transfer_syntax,
             retrieve_ae_title=rights.called.ae_title,
             character_sets=rights.character_sets.override,
-            returns_unknown_keys=peer is not None and peer.return_unknown_keys,
+            returns_unknown_keys=returns_unknown_keys,
         )
-        is_partial = bool(query.unsupported) and not (peer is not None and peer.return_unknown_keys)
+        is_partial = bool(query.unsupported_items) or (bool(query.unsupported) and not returns_unknown_keys)
         code = FindStatus.PENDING_WITHOUT_OPTIONAL_KEYS if is_partial else FindStatus.PENDING
         pending = response(message.command, code, has_data_set=True)
         message_id = message.command.message_id
-        for page in self._find.answers(query):
-            # An empty page is a walk that has found nothing yet: it may be cancelled like any other.
-            for start in range(0, max(len(page), 1), _ANSWERS_PER_WRITE):
+        for page in self._find.answers(query, lambda: conversation.cancelled(message_id)):
+            for start in range(0, len(page), _ANSWERS_PER_WRITE):
                 if conversation.cancelled(message_id):
-                    answering.is_cancelled = True
-                    return
+                    raise Cancelled("cancelled between two answers")
                 rows = page[start : start + _ANSWERS_PER_WRITE]
-                if rows:
-                    conversation.respond_all(
-                        message.context, [(pending, encoder.encode(row)) for row in rows]
-                    )
+                conversation.respond_all(message.context, [(pending, encoder.encode(row)) for row in rows])
                 answering.matches += len(rows)
-
-
-def log_keys(operation: str, query: Query) -> None:
-    """Tell what is asked for, where `logging.patient_data` allows it."""
-    if patients.isEnabledFor(logging.DEBUG):
-        for key in query.keys:
-            patients.debug("%s %s, %s: %s", operation, query.level.name, key.attribute.keyword, key.matching)

@@ -20,7 +20,8 @@ from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.requestor import Caller, Remote
 from pacsnode.dimse.association.sender import MoveOriginator
 from pacsnode.dimse.contexts import GET_MODELS, MOVE_MODELS
-from pacsnode.dimse.query_scp import MAX_IDENTIFIER_BYTES, log_keys
+from pacsnode.dimse.query_log import log_query
+from pacsnode.dimse.query_scp import MAX_IDENTIFIER_BYTES
 from pacsnode.dimse.rules import Rules
 from pacsnode.dimse.status import RetrieveStatus
 from pacsnode.dimse.sub_operations import MoveJob, get_sub_operations
@@ -54,7 +55,7 @@ class _Retrieving:
         rights, model = self.conversation.terms.rights, models[context.abstract_syntax]
         query = parse_retrieve(identifier, context.transfer_syntax, model, rule=rights.character_sets)
         self.level = query.level.name
-        log_keys("retrieve", query)
+        log_query("retrieve", query)
         return replace(query, visibility=rights.visibility)
 
     def is_cancelled(self) -> bool:

@@ -14,6 +14,7 @@ from pacsnode.errors import (
     OutOfResources,
     PacsNodeError,
     PatientConflict,
+    QueryTooLarge,
     ReceivingOnly,
     RequestError,
     TemporaryError,
@@ -96,6 +97,7 @@ _STORAGE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
 _FIND: tuple[tuple[type[PacsNodeError], int, str], ...] = (
     (InvalidIdentifier, FindStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, ""),
     (InvalidUID, FindStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, "the Identifier has a UID that is no UID"),
+    (QueryTooLarge, FindStatus.OUT_OF_RESOURCES, ""),
     (RequestError, FindStatus.UNABLE_TO_PROCESS, "the Identifier cannot be understood"),
     (ReceivingOnly, FindStatus.OUT_OF_RESOURCES, _RECEIVING_ONLY),
     (TemporaryError, FindStatus.OUT_OF_RESOURCES, "the index is busy, ask again later"),

@@ -10,7 +10,7 @@ contract that every adapter keeps:
 - `TemporaryError` where the database is busy or full, `PermanentError` where it is damaged.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -79,6 +79,8 @@ class Added:
 # character sets that the entity was stored with, joined by a backslash (None for the default repertoire).
 Row = tuple[str | None, ...]
 
+Check = Callable[[], None]  # raises where a search is to end
+
 
 class Index(Protocol):
     """Patients, studies, series and instances, and where their bytes are."""
@@ -93,11 +95,18 @@ class Index(Protocol):
         the index. When all are known to differ, `policy` decides.
         """
 
-    def find(self, query: Query) -> Iterator[Sequence[Row]]:
-        """Yield pages of one row per entity of `query.level`, newest first, each entity once."""
+    def find(self, query: Query, *, check: Check | None = None) -> Iterator[Sequence[Row]]:
+        """Yield pages of one row per entity of `query.level`, each entity once.
 
-    def count(self, query: Query, *, at_most: int) -> int:
-        """Return how many entities match, counting no further than `at_most`."""
+        Studies come newest first: by date, time, and then arrival, those without a date last. The series of one study
+        and the instances of one series come by their numbers, and all else newest arrival first.
+
+        `check` is called before each page, and some fifty times a second while one is searched for. What it raises
+        ends the search and comes out here.
+        """
+
+    def count(self, query: Query, *, at_most: int, check: Check | None = None) -> int:
+        """Return how many entities match, counting no further than `at_most`. `check` as in `find`."""
 
     def locate(self, query: Query) -> list[Located]:
         """Return the served instances below the entities that match, ordered by study, series and number.

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pacsnode.dicom.attributes import Attribute, Level
 from pacsnode.dicom.charset import folded
 from pacsnode.dicom.matching import number
-from pacsnode.index import schema
+from pacsnode.index import lookups, schema
 
 Value = str | int | float | bytes | None
 _EXACT = 1 << 53  # integers up to here are the same number as an IEEE double, which is what is matched
@@ -24,8 +24,10 @@ def as_number(text: str) -> tuple[int | float | str, bool]:
     return value, True
 
 
-def as_folded(attribute: Attribute, text: str) -> str:
-    """Return a person name as it is matched, each value for itself."""
+def as_folded(attribute: Attribute, text: str) -> str | None:
+    """Return a person name as it is matched, each value for itself; of other text what `lookups` says."""
+    if attribute in lookups.CASELESS:
+        return lookups.other_case(text)
     if not attribute.multi_valued:
         return folded(text)
     return "\\".join(folded(value) for value in text.split("\\") if value)
@@ -40,6 +42,8 @@ class Columns:
         self._plain = tuple((a.keyword, a.column) for a in stored if not schema.is_numeric(a))
         self._numeric = tuple((a.keyword, a.column) for a in stored if schema.is_numeric(a))
         self._folded = tuple((a.keyword, f"{a.column}_folded", a) for a in stored if schema.is_folded(a))
+        caseless = [a for a in lookups.CASELESS if a.level is level]
+        self._folded += tuple((a.keyword, f"{a.column}_other_case", a) for a in caseless)
         columns = [one[1] for one in (*self._plain, *self._numeric, *self._folded)]
         self.names = ", ".join(f'"{column}"' for column in columns) + (", as_sent" if self._numeric else "")
         self.marks = ", ".join("?" * (len(columns) + bool(self._numeric)))

@@ -4,234 +4,210 @@ Pure. Values are always bound; identifiers come from our own table. The few plac
 
 - GLOB is the wildcard match: case-sensitive, `*` and `?` as in DICOM, and only `[` to be escaped (PS3.4
   C.2.2.2.4). It does not backtrack exponentially.
-- A PN matches by its folded column, whole or by its first component group, the part before the first `=`.
-- Several values stand in one column, joined by backslashes. A JSON array made of them in SQL splits them:
+- Several values stand in one text, joined by backslashes. A JSON array made of them in SQL splits them:
   `json_quote` writes each backslash as two, and those two become the seam.
-- A date is compared as text, if the calendar has it: strftime gives it back after a calculation, which
-  turns February 30 into March; a time as microseconds since
-  midnight, since `105960` and `110000` are the same instant and texts of different precision do not sort.
-- UIDs in a list are bound as one blob and its slices: blobs have no JSON form, and the number of parameters
-  is limited.
+- Every condition but that of an empty value is false or NULL where the attribute has no value, and so are those that
+  are made of them by AND and OR.
+
+Names are in `spellings`, dates and times in `instants`, what only Python can say in `functions`.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Sequence
 
-from pacsnode.dicom import charset, matching, temporal
-from pacsnode.dicom.attributes import Attribute, Level
-from pacsnode.dicom.query import Key, Range, SingleValue, ValueList, Wildcard
+from pacsnode.dicom import matching
+from pacsnode.dicom.attributes import TIME_OF, Attribute, Level
+from pacsnode.dicom.query import (
+    AllOf,
+    AnyOf,
+    Empty,
+    Items,
+    Key,
+    Matching,
+    Moments,
+    Range,
+    SingleValue,
+    ValueList,
+    Wildcard,
+    Words,
+)
 from pacsnode.dicom.uid import packed, validated
-from pacsnode.index import schema
+from pacsnode.dicom.zones import ZONES
+from pacsnode.index import instants, schema, spellings, values
+from pacsnode.index.fragments import (
+    NOTHING,
+    Fragment,
+    all_of,
+    any_of,
+    as_glob,
+    in_blobs,
+    in_numbers,
+    in_texts,
+)
+from pacsnode.index.values import Value
 
-Parameter = str | int | float | bytes
-_HIGHEST = chr(0x10FFFF)
-_END_OF_TIME = 1 << 40  # microseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """A piece of SQL and the values of its question marks, in order."""
-
-    sql: str
-    parameters: tuple[Parameter, ...] = ()
-
-    def __add__(self, other: "Fragment") -> "Fragment":
-        return Fragment(self.sql + other.sql, self.parameters + other.parameters)
-
-
-NOTHING = Fragment("0")
+_TIMES = frozenset(TIME_OF.values())
 
 
-def joined(fragments: Sequence[Fragment], separator: str) -> Fragment:
-    """Return the fragments with a separator between them."""
-    parameters = tuple(value for fragment in fragments for value in fragment.parameters)
-    return Fragment(separator.join(fragment.sql for fragment in fragments), parameters)
+def condition(key: Key, timezone: int | None = None) -> Fragment:
+    """Return the condition of one key, for a requester in this time zone (`Query.timezone`)."""
+    return _attribute(key, values.of(key.attribute), key.matching, timezone, depth=0)
 
 
-def any_of(fragments: Sequence[Fragment]) -> Fragment:
-    """Return the fragments joined by OR."""
-    return Fragment("(") + joined(fragments, " OR ") + Fragment(")") if len(fragments) > 1 else fragments[0]
+def levels(key: Key, timezone: int | None) -> set[Level]:
+    """Return the levels whose tables the condition needs: an instance may have the time zone of its series."""
+    level = key.attribute.level
+    return {level, Level.SERIES} if timezone is not None and level is Level.IMAGE else {level}
 
 
-def column(attribute: Attribute) -> str:
-    """Return the column that the attribute is matched by."""
-    suffix = "_folded" if schema.is_folded(attribute) else ""
-    return f'{schema.TABLES[attribute.level].name}."{attribute.column}{suffix}"'
+def _attribute(key: Key, value: Value, asked: Matching, timezone: int | None, *, depth: int) -> Fragment:
+    """Return the condition on an attribute with all of its values."""
+    match asked:
+        case AnyOf(several):
+            return any_of([_attribute(key, value, one, timezone, depth=depth) for one in several])
+        case AllOf(several):
+            return all_of([_attribute(key, value, one, timezone, depth=depth) for one in several])
+        case Empty():
+            return _empty(value)
+        case Items(keys):
+            return _items(value, keys, depth)
+        case Moments():
+            return _moments(key.attribute, asked, timezone)
+        case _ if value.is_packed:
+            return _uid_condition(key.attribute, asked)
+        case _:
+            one_or_several = _any_value if key.attribute.multi_valued else _value
+            return one_or_several(key, _in_zone(value, timezone), asked)
 
 
-def condition(key: Key) -> Fragment:
-    """Return the condition of one key."""
-    attribute = key.attribute
-    if attribute.vr == "UI" and attribute.keyword != "SOPClassesInStudy":
-        return _uid_condition(key)
-    if attribute.multi_valued:
-        return _any_value(attribute, key)
-    # The plus keeps SQLite from using the index of a PN here, which its OR would make it do in two parts.
-    value = f"+{column(attribute)}" if schema.is_folded(attribute) else column(attribute)
-    return _value_condition(attribute, key, value)
+def _empty(value: Value) -> Fragment:
+    return NOTHING if value.is_packed else Fragment(f"coalesce({value.text}, '') = ''")
 
 
-def _value_condition(attribute: Attribute, key: Key, value: str) -> Fragment:
-    """Return the condition on one value, which is an SQL expression."""
-    match key.matching:
-        case SingleValue(wanted):
-            return _equal(attribute, value, wanted)
-        case ValueList(several) if schema.is_folded(attribute) or attribute.vr in matching.NUMERIC_VRS:
-            return any_of([_equal(attribute, value, wanted) for wanted in several])
-        case ValueList(several):
-            return Fragment(f"{value} IN (SELECT value FROM json_each(?))", (json.dumps(several),))
-        case Wildcard(pattern):
-            return _like(attribute, value, pattern)
-        case Range(low, high):
-            return _within(attribute.vr, value, low, high)
+def _items(value: Value, keys: Sequence[Key], depth: int) -> Fragment:
+    """Return the condition that one item of a sequence matches all keys (PS3.4 C.2.2.2.6)."""
+    item = f"item{depth}"
+    held = [
+        _attribute(key, values.within(key.attribute, item), key.matching, None, depth=depth + 1)
+        for key in keys
+    ]
+    return (
+        Fragment(f"EXISTS (SELECT 1 FROM json_each({value.text}) AS {item} WHERE ")
+        + all_of(held)
+        + Fragment(")")
+    )
 
 
-def _any_value(attribute: Attribute, key: Key) -> Fragment:
-    """Return the condition that one of several values matches (PS3.4 C.2.2.2.1)."""
-    whole = column(attribute)
-    if isinstance(key.matching, SingleValue) and not schema.is_folded(attribute):
-        wanted = key.matching.value
-        if "\\" in wanted:
-            return NOTHING
-        return Fragment(f"instr('\\' || {whole} || '\\', ?)", (f"\\{wanted}\\",))
-    one = _value_condition(attribute, key, "one.value")
-    return Fragment(f"EXISTS (SELECT 1 FROM {_split(whole)} AS one WHERE ") + one + Fragment(")")
+def _moments(date: Attribute, asked: Moments, timezone: int | None) -> Fragment:
+    shift = None
+    if timezone is not None and date.level in ZONES:
+        shift = f"shift_of({date.level:d}, {_zones(date.level)}, {timezone:d})"
+    return instants.between(values.of(date).text, values.of(TIME_OF[date]).text, shift, asked)
 
 
-def _split(values: str) -> str:
-    return f"""json_each('[' || replace(json_quote({values}), '\\\\', '","') || ']')"""
-
-
-def number_or_text(attribute: Attribute, value: str) -> Parameter:
-    """Return what a value is compared as: a number if the attribute is numeric and it is one."""
-    if attribute.vr not in matching.NUMERIC_VRS:
+def _in_zone(value: Value, timezone: int | None) -> Value:
+    """Return the value as it is in the requester's time zone (PS3.4 C.2.2.2)."""
+    attribute = value.attribute
+    is_moved = attribute.vr == "DT" or attribute in TIME_OF or attribute in _TIMES
+    if timezone is None or attribute.level not in ZONES or not is_moved:
         return value
-    number = matching.number(value)
-    return value if number is None else number
+    time = values.of(TIME_OF[attribute]).text if attribute in TIME_OF else "NULL"
+    zones = _zones(attribute.level)
+    called = f"'{attribute.keyword}', {attribute.level:d}, {value.text}, {time}, {zones}, {timezone:d}"
+    return Value(attribute, f"local_of({called})")
 
 
-def _equal(attribute: Attribute, value: str, wanted: str) -> Fragment:
-    if not schema.is_folded(attribute):
-        return Fragment(f"{value} = ?", (number_or_text(attribute, wanted),))
-    name = charset.folded(wanted)
-    whole = Fragment(f"{value} = ?", (name,))
-    if not name or "=" in name:
-        return whole
-    start, end = f"{name}=", _after(f"{name}=")
-    return any_of([whole, Fragment(f"({value} >= ? AND {value} < ?)", (start, end))])
+def _zones(level: Level) -> str:
+    """Return the time zone of an entity of the level, and that of its series for an instance."""
+    own = values.of(ZONES[level]).text
+    upper = values.of(ZONES[Level.SERIES]).text if level is Level.IMAGE else "NULL"
+    return f"{own}, {upper}"
 
 
-def _like(attribute: Attribute, value: str, pattern: str) -> Fragment:
-    if not schema.is_folded(attribute):
-        return Fragment(f"{value} GLOB ?", (as_glob(pattern),))
-    glob = as_glob(charset.folded_pattern(pattern))
-    first_group = f"(instr({value}, '=') > 1 AND substr({value}, 1, instr({value}, '=') - 1) GLOB ?)"
-    return Fragment(f"({value} GLOB ? OR {first_group})", (glob, glob))
+def _any_value(key: Key, value: Value, asked: Matching) -> Fragment:
+    """Return the condition that one of several values matches (PS3.4 C.2.2.3)."""
+    if isinstance(asked, SingleValue) and _is_text(key):
+        if "\\" in asked.value:
+            return NOTHING
+        return Fragment(f"instr('\\' || {value.text} || '\\', ?)", (f"\\{asked.value}\\",))
+    # A name is split as it is, and as it is folded where it is compared so.
+    whole = value.text if isinstance(asked, Words) else value.matched
+    one = _value(key, values.one_of(value, "one"), asked)
+    listed = f"""json_each('[' || replace(json_quote({whole}), '\\\\', '","') || ']') AS one"""
+    return Fragment(f"EXISTS (SELECT 1 FROM {listed} WHERE one.value <> '' AND ") + one + Fragment(")")
 
 
-def as_glob(pattern: str) -> str:
-    """Return a DICOM pattern as a GLOB pattern."""
-    return pattern.replace("[", "[[]")
+def _value(key: Key, value: Value, asked: Matching) -> Fragment:
+    """Return the condition on one value."""
+    match asked:
+        case SingleValue(wanted):
+            return _equal(key, value, wanted)
+        case ValueList(several) if _is_text(key):
+            return in_texts(value.text, several)
+        case ValueList(several):
+            return any_of([_equal(key, value, wanted) for wanted in several])
+        case Wildcard(pattern):
+            return _like(key, value, pattern)
+        case Range():
+            return instants.within(key.attribute.vr, value.text, asked)
+        case Words(words):
+            return Fragment(f"has_words(?, {value.text})", (json.dumps(words),))
+    raise AssertionError(asked)  # the others are not about one value
 
 
-def _within(vr: str, value: str, low: str | None, high: str | None) -> Fragment:
-    if vr == "TM":
-        first = temporal.instants(low) if low is not None else None
-        last = temporal.instants(high) if high is not None else None
-        ends = first[0] if first else 0, last[1] if last else _END_OF_TIME
-        return Fragment(f"{_microseconds(value)} BETWEEN ? AND ?", ends)
-    day = f"substr({value}, 1, 4) || '-' || substr({value}, 5, 2) || '-' || substr({value}, 7, 2)"
-    return _between_dates(value, low, high) + Fragment(f" AND strftime('%Y%m%d', {day}, '+0 days') = {value}")
+def _is_text(key: Key) -> bool:
+    """Return whether values are compared as they are."""
+    return key.match_case and key.attribute.vr not in (*matching.NUMERIC_VRS, "PN")
 
 
-def _between_dates(value: str, low: str | None, high: str | None) -> Fragment:
-    first, last = low and temporal.date(low), high and temporal.date(high)
-    return Fragment(f"{value} BETWEEN ? AND ?", (first or "00010101", last or "99991231"))
+def _equal(key: Key, value: Value, wanted: str) -> Fragment:
+    vr = key.attribute.vr
+    if vr == "PN":
+        return spellings.equal(_unindexed(value.folded), wanted)
+    if vr in matching.NUMERIC_VRS:
+        return _same_number(value, wanted)
+    if not key.match_case:
+        return Fragment(f"without_case({value.text}) = ?", (matching.without_case(wanted),))
+    return Fragment(f"{value.text} = ?", (wanted,))
 
 
-def _microseconds(value: str) -> str:
-    """Return the SQL of a stored time as microseconds since midnight, NULL if it is none."""
-    digits = "[0-2][0-9]", "[0-2][0-9][0-5][0-9]", "[0-2][0-9][0-5][0-9][0-6][0-9]"
-    plain = " OR ".join(f"{value} GLOB '{pattern}'" for pattern in digits)
-    fraction = f"{value} GLOB '{digits[2]}.[0-9]*' AND substr({value}, 8) NOT GLOB '*[^0-9]*'"
-    seconds = f"(substr({value}, 1, 2) * 60 + substr({value}, 3, 2)) * 60 + substr({value}, 5, 2)"
-    microseconds = f"({seconds}) * 1000000 + substr(substr({value}, 8) || '000000', 1, 6)"
-    is_precise = f"{fraction} AND length({value}) <= 13"
-    is_time = f"{value} < '24' AND substr({value}, 5, 2) <= '60' AND ({plain} OR {is_precise})"
-    return f"CASE WHEN {is_time} THEN {microseconds} END"
+def _like(key: Key, value: Value, pattern: str) -> Fragment:
+    if key.attribute.vr == "PN":
+        return spellings.like(_unindexed(value.folded), pattern)
+    if not key.match_case:
+        return Fragment(f"without_case({value.text}) GLOB ?", (as_glob(matching.without_case(pattern)),))
+    return Fragment(f"{value.text} GLOB ?", (as_glob(pattern),))
 
 
-def _uid_condition(key: Key) -> Fragment:
-    attribute = key.attribute
-    wanted: tuple[str, ...] = (key.matching.value,) if isinstance(key.matching, SingleValue) else ()
-    if isinstance(key.matching, ValueList):
-        wanted = key.matching.values
+def _unindexed(column: str) -> str:
+    """Return the column such that SQLite does not use its index here, which an OR would make it do in two parts."""
+    return f"+{column}"
+
+
+def _same_number(value: Value, wanted: str) -> Fragment:
+    number = matching.number(wanted)
+    if number is None:
+        return Fragment(f"{value.text} = ?", (wanted,))
+    return Fragment(f"{value.text} = ?" if value.is_typed else f"number_of({value.text}) = ?", (number,))
+
+
+def _uid_condition(attribute: Attribute, asked: Matching) -> Fragment:
+    wanted: tuple[str, ...] = (asked.value,) if isinstance(asked, SingleValue) else ()
+    if isinstance(asked, ValueList):
+        wanted = asked.values
     if attribute.keyword in _DICTIONARY:
         table, its_id = _DICTIONARY[attribute.keyword]
-        listed = (json.dumps(wanted),)
-        return Fragment(
-            f"{its_id} IN (SELECT id FROM {table} WHERE uid IN (SELECT value FROM json_each(?)))", listed
-        )
+        uids = in_texts("uid", wanted)
+        return Fragment(f"{its_id} IN (SELECT id FROM {table} WHERE ") + uids + Fragment(")")
     blobs = [packed(validated(uid)) for uid in wanted]
-    exact = in_blobs(column(attribute), blobs)
+    exact = in_blobs(values.of(attribute).text, blobs)
     if attribute.level is not Level.IMAGE:
         return exact
-    return (
-        in_numbers("instance.uid_hash", [schema.uid_hash(blob) for blob in blobs]) + Fragment(" AND ") + exact
-    )
+    hashes = in_numbers("instance.uid_hash", [schema.uid_hash(blob) for blob in blobs])
+    return hashes + Fragment(" AND ") + exact
 
 
 _DICTIONARY = {
     "SOPClassUID": ("sop_class", "instance.sop_class"),
     "AvailableTransferSyntaxUID": ("transfer_syntax", "instance.transfer_syntax"),
 }
-
-
-def in_blobs(column: str, blobs: Sequence[bytes]) -> Fragment:
-    """Return `column IN blobs`, for any number of them."""
-    if len(blobs) == 1:
-        return Fragment(f"{column} = ?", (blobs[0],))
-    starts = accumulate((len(blob) for blob in blobs), initial=1)
-    slices = json.dumps([[start, len(blob)] for start, blob in zip(starts, blobs, strict=False)])
-    one = "substr(?, json_extract(value, '$[0]'), json_extract(value, '$[1]'))"
-    return Fragment(f"{column} IN (SELECT {one} FROM json_each(?))", (b"".join(blobs), slices))
-
-
-def in_numbers(column: str, numbers: Sequence[int]) -> Fragment:
-    """Return `column IN numbers`, for any number of them."""
-    if len(numbers) == 1:
-        return Fragment(f"{column} = ?", (numbers[0],))
-    return Fragment(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(numbers),))
-
-
-def indexed_condition(key: Key) -> Fragment | None:
-    """Return the part of a key's condition that its index answers (`schema.INDEX_OF`), or None if it can't.
-
-    It may let more through than the key.
-    """
-    attribute, value = key.attribute, column(key.attribute)
-    match key.matching:
-        case _ if attribute.vr == "UI":
-            return _uid_condition(key)
-        case SingleValue(wanted) if schema.is_folded(attribute):
-            return _prefixed(value, charset.folded(wanted))
-        case Wildcard(pattern):
-            fold: Callable[[str], str] = charset.folded_pattern if schema.is_folded(attribute) else str
-            return _prefixed(value, fold(pattern).partition("*")[0].partition("?")[0])
-        case Range(low, high):
-            return _between_dates(value, low, high)
-        case _:
-            return _value_condition(attribute, key, value)
-
-
-def _prefixed(value: str, prefix: str) -> Fragment | None:
-    prefix = prefix.rstrip(_HIGHEST)
-    return Fragment(f"{value} >= ? AND {value} < ?", (prefix, _after(prefix))) if prefix else None
-
-
-def _after(prefix: str) -> str:
-    """Return the first text behind all those that begin with the prefix, in the order of UTF-8."""
-    last = ord(prefix[-1]) + 1
-    return prefix[:-1] + chr(0xE000 if last == 0xD800 else last)  # surrogates are no characters

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.header import Header
+from pacsnode.dicom.matching import without_case
 from pacsnode.dicom.uid import packed
-from pacsnode.index import schema
+from pacsnode.index import lookups, schema
 from pacsnode.index.base import Arrival
 from pacsnode.index.columns import COLUMNS, Value
 from pacsnode.index.dictionaries import Dictionaries
@@ -107,7 +108,8 @@ _STUDY = _selection(
 _SERIES = _selection(Level.SERIES, "modality", "series_instance_uid = ? AND study = ?")
 _SAME_ID = f"""SELECT id, {schema.counting(Level.PATIENT, Level.IMAGE)},
     patient_name, patient_birth_date, patient_sex FROM patient
-    WHERE patient_id = ? AND issuer_of_patient_id IS ? ORDER BY id"""
+    INDEXED BY patient_by_patient_id
+    WHERE patient_id_caseless = ?3 AND patient_id = ?1 AND issuer_of_patient_id IS ?2 ORDER BY id"""
 
 _COUNT_SERIES = """UPDATE series
     SET number_of_series_related_instances = number_of_series_related_instances + ? WHERE id = ?"""
@@ -199,7 +201,9 @@ class Entities:
         identity = values.get("PatientID"), values.get("IssuerOfPatientID") or None
         person, vacant = _person(values), None
         if identity[0]:
-            for row_id, served, *known in connection.execute(_SAME_ID, identity).fetchall():
+            for row_id, served, *known in connection.execute(
+                _SAME_ID, (*identity, without_case(identity[0]))
+            ).fetchall():
                 if served and not Person.of(*known).differs(person):
                     return self._patient(connection, row_id)
                 vacant = row_id if vacant is None and not served else vacant
@@ -239,6 +243,7 @@ class Entities:
         row_id = _inserted(connection, _INSERT_PATIENT, row)
         patient = Patient(row_id, _empty(Level.PATIENT, values), 0, arrival.token, _identifying(values))
         self._patients[row_id] = patient
+        _keep_name(connection, row_id, values)
         return patient
 
     def _make_study(self, connection: sqlite3.Connection, arrival: Arrival) -> Study:
@@ -269,9 +274,12 @@ class Entities:
         values = arrival.header.values
         if self._is_begun_anew(connection, Level.PATIENT, patient, arrival):
             patient.identifying = _identifying(values)
+            _keep_name(connection, patient.id, values)
         elif any(one in values for one in patient.empty) and patient.may_be(values):
             learnt = self._filled(connection, Level.PATIENT, patient, values)
             patient.identifying |= {one: values[one] for one in learnt if one in _PERSON}
+            if "PatientName" in learnt:
+                _keep_name(connection, patient.id, values)
 
     def _learn_study(self, connection: sqlite3.Connection, study: Study, arrival: Arrival) -> None:
         if self._is_begun_anew(connection, Level.STUDY, study, arrival):
@@ -338,6 +346,11 @@ class Entities:
 
     def _character_set(self, connection: sqlite3.Connection, arrival: Arrival) -> int:
         return self._dictionaries.character_set(connection, arrival.header.character_sets)
+
+
+def _keep_name(connection: sqlite3.Connection, patient_id: int, values: Mapping[str, str]) -> None:
+    if name := values.get("PatientName"):
+        lookups.keep_parts(connection, patient_id, name)
 
 
 def _inserted(connection: sqlite3.Connection, statement: str, row: list[Value]) -> int:

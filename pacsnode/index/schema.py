@@ -80,7 +80,7 @@ INDEX_OF = {
     "PatientID": "patient_by_patient_id",
     "PatientName": "patient_by_name",
     "StudyInstanceUID": "study_by_uid",
-    "StudyDate": "study_by_date",
+    "StudyDate": "study_by_moment",
     "AccessionNumber": "study_by_accession_number",
     "SeriesInstanceUID": "series_by_uid",
     "SOPInstanceUID": "instance_by_uid_hash",
@@ -102,6 +102,17 @@ def is_folded(attribute: Attribute) -> bool:
 def is_numeric(attribute: Attribute) -> bool:
     """Return whether the attribute is kept as a number, with `as_sent` beside it."""
     return attribute.vr in NUMERIC_VRS and attribute.source is Source.STORED
+
+
+def is_uid(attribute: Attribute) -> bool:
+    """Return whether the attribute is a UID that is kept packed, or as the number of a small table."""
+    return attribute in _SPECIAL
+
+
+def matched(attribute: Attribute) -> str:
+    """Return the SQL expression of the attribute as it is matched: names folded, UIDs packed."""
+    suffix = "_folded" if is_folded(attribute) else ""
+    return f'{TABLES[attribute.level].name}."{attribute.column}{suffix}"'
 
 
 def uid_hash(packed_uid: bytes) -> int:

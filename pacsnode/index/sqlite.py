@@ -4,9 +4,12 @@ A damaged file is found when it is opened as far as that is quick (header, lengt
 `CHECKED_BYTES`); `verify` reads all of it and may run behind a node that is up.
 """
 
+import logging
 import tempfile
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,21 @@ from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.query import Query
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import PatientConflict, PermanentError
-from pacsnode.index import schema, sql
+from pacsnode.index import lookups, ordering, plans, schema, sql
 from pacsnode.index.adding import Additions
-from pacsnode.index.base import Added, Arrival, Located, Row
-from pacsnode.index.conditions import Fragment
+from pacsnode.index.base import Added, Arrival, Check, Located, Row
+from pacsnode.index.explaining import Explanation, explained
+from pacsnode.index.fragments import Fragment
+from pacsnode.index.functions import FUNCTIONS
 from pacsnode.index.identity import Person, are_in_conflict
+from pacsnode.index.leading import Driver
+
+log = logging.getLogger(__name__)
 
 FIRST_PAGE_ROWS = 32
 PAGE_ROWS = 256
 CHECKED_BYTES = 32 << 20
 _STORED_BATCH = 1000
-_MAX_ID = (1 << 63) - 1
 
 _WAITING = f"""SELECT {sql.LOCATED} FROM spooled
     CROSS JOIN instance ON instance.id = spooled.instance {sql.UPWARDS}
@@ -71,12 +78,13 @@ class SqliteIndex:
         refuse_damaged(self.path)
         self._database = Database(
             self.path,
-            schema.MIGRATIONS,
+            (*schema.MIGRATIONS, lookups.MIGRATION),
             synchronous="NORMAL" if path else "OFF",
             readers=readers,
             wait_seconds=wait_seconds,
             forget=self._additions.forget,
             outdated=self._additions.outdated,
+            functions=FUNCTIONS,
         )
         if self.path.stat().st_size <= CHECKED_BYTES:
             self._refuse_inconsistent()
@@ -94,58 +102,98 @@ class SqliteIndex:
         add = self._additions.add
         return self._database.write(lambda connection: add(connection, arrival, policy, known_different))
 
-    def find(self, query: Query) -> Iterator[Sequence[Row]]:
+    def find(self, query: Query, *, check: Check | None = None) -> Iterator[Sequence[Row]]:
         """See `Index.find`. A page may be empty: a long walk without matches lets the caller look up."""
+        if log.isEnabledFor(logging.DEBUG):
+            for line in self.explain(query).lines():
+                log.debug("%s: %s", query.level.name, line)
         compiled = sql.Compiled(query)
         newest = self._newest(compiled)
-        driver = self._driver(compiled, newest)
-        if driver is None:
-            yield from self._walked(compiled, newest)
+        plan = self._plan(compiled, newest)
+        if plan.driver is None:
+            yield from self._walked(compiled, newest, check)
+        elif plan.below <= plans.SORTED_AT_ONCE:
+            yield from self._keyed(compiled, plan.driver, check)
         else:
-            yield from self._keyed(compiled, driver)
+            yield from self._sorted(compiled, plan.driver, check)
 
-    def _walked(self, compiled: sql.Compiled, newest: int) -> Iterator[Sequence[Row]]:
-        before, limit = newest + 1, FIRST_PAGE_ROWS
-        while before > 1:
-            floor = max(before - compiled.window_ids, 1)
-            rows = self._read(compiled.walked(before=before, floor=floor, limit=limit))
-            yield [row[1:] for row in rows]
-            before = rows[-1][0] if len(rows) == limit else floor
-            limit = PAGE_ROWS
+    def _walked(
+        self, compiled: sql.Compiled, newest: int, check: Check | None = None
+    ) -> Iterator[Sequence[Row]]:
+        width, limit = len(compiled.order.columns), FIRST_PAGE_ROWS
+        for start, floor in self._windows(compiled, check):
+            before: ordering.Position | None = start
+            while before is not None:
+                walked = compiled.walked(before=before, floor=floor, newest=newest, limit=limit)
+                rows = self._read(walked, check)
+                yield [row[width:] for row in rows]
+                before, limit = rows[-1][:width] if len(rows) == limit else None, PAGE_ROWS
 
-    def _keyed(self, compiled: sql.Compiled, driver: sql.Driver) -> Iterator[Sequence[Row]]:
-        before, limit = _MAX_ID, FIRST_PAGE_ROWS
-        while True:
-            rows = self._read(compiled.keyed(driver, before=before, limit=limit))
-            for at in range(0, len(rows), PAGE_ROWS):
-                yield [row[1:] for row in rows[at : at + PAGE_ROWS]]
-            if len(rows) < limit:
-                return
-            before, limit = rows[-1][0], min(limit * 8, sql.CHUNK_ROWS)
+    def _windows(
+        self, compiled: sql.Compiled, check: Check | None
+    ) -> Iterator[tuple[ordering.Position, ordering.Position]]:
+        """Yield the parts of a walk: where each begins and ends."""
+        before, end = compiled.order.start, compiled.order.end
+        while found := self._read(compiled.floor(before=before), check):
+            yield before, found[0]
+            before = found[0]
+        yield before, end
 
-    def count(self, query: Query, *, at_most: int) -> int:
+    def _keyed(
+        self, compiled: sql.Compiled, driver: Driver, check: Check | None = None
+    ) -> Iterator[Sequence[Row]]:
+        rows = self._read(compiled.keyed(driver), check)
+        yield from _pages(rows)
+
+    def _sorted(
+        self, compiled: sql.Compiled, driver: Driver, check: Check | None = None
+    ) -> Iterator[Sequence[Row]]:
+        ids = array("q", (entity for (entity,) in self._read(compiled.ids(driver), check)))
+        for page in _pages(ids):
+            yield self._read(compiled.these(page), check)
+
+    def count(self, query: Query, *, at_most: int, check: Check | None = None) -> int:
         """See `Index.count`."""
         compiled = sql.Compiled(query)
         newest = self._newest(compiled)
-        driver = self._driver(compiled, newest)
-        window = compiled.window_ids if driver is None else newest
-        counted, before = 0, newest + 1
-        while before > 1 and counted < at_most:
-            floor = max(before - window, 1)
+        driver = self._plan(compiled, newest).driver
+        if driver is not None:
+            return int(self._read(compiled.counted_below(driver, limit=at_most), check)[0][0])
+        counted = 0
+        for before, floor in self._windows(compiled, check):
             limit = at_most - counted
-            counted += self._read(compiled.counted(driver, before=before, floor=floor, limit=limit))[0][0]
-            before = floor
+            statement = compiled.counted(before=before, floor=floor, newest=newest, limit=limit)
+            counted += self._read(statement, check)[0][0]
+            if counted >= at_most:
+                break
         return counted
+
+    def explain(self, query: Query) -> Explanation:
+        """Return how the first page of `find` is looked for."""
+        compiled = sql.Compiled(query)
+        newest = self._newest(compiled)
+        plan = self._plan(compiled, newest)
+        order = compiled.order
+        if plan.driver is None:
+            statement = compiled.walked(
+                before=order.start, floor=order.end, newest=newest, limit=FIRST_PAGE_ROWS
+            )
+        elif plan.below <= plans.SORTED_AT_ONCE:
+            statement = compiled.keyed(plan.driver)
+        else:
+            statement = compiled.ids(plan.driver)
+        rows = self._read(Fragment("EXPLAIN QUERY PLAN ") + statement)
+        return explained(query, compiled, plan, statement, rows)
 
     def locate(self, query: Query) -> list[Located]:
         """See `Index.locate`."""
         compiled = sql.Compiled(query)
-        driver = self._driver(compiled, _MAX_ID)
+        driver = self._plan(compiled, None).driver
         if query.level is Level.PATIENT:
             self._refuse_conflict(compiled, driver)
         return [Located(*row) for row in self._read(compiled.located(driver))]
 
-    def _refuse_conflict(self, compiled: sql.Compiled, driver: sql.Driver | None) -> None:
+    def _refuse_conflict(self, compiled: sql.Compiled, driver: Driver | None) -> None:
         patients: dict[str, list[tuple[str | None, Person]]] = {}
         for patient_id, issuer, *known in self._read(compiled.persons(driver)):
             if patient_id:
@@ -205,9 +253,24 @@ class SqliteIndex:
         newest: int = self._read(compiled.newest())[0][0]
         return newest
 
-    def _driver(self, compiled: sql.Compiled, newest: int) -> sql.Driver | None:
-        probes = [self._read(compiled.probe(driver))[0] for driver in compiled.drivers]
-        return sql.chosen(compiled.drivers, probes, newest)
+    def _plan(self, compiled: sql.Compiled, newest: int | None) -> plans.Plan:
+        """Return the plan, where a walk passes up to `newest` rows, or is only taken if there is no other."""
+        probes = [self._read(plans.probe(driver, compiled.level))[0] for driver in compiled.drivers]
+        walk_rows = newest if compiled.order.is_walkable else None
+        if walk_rows and compiled.order.is_narrow and probes:
+            passed = self._read(compiled.walk_probe())[0][0]
+            walk_rows = passed if passed <= plans.PROBE_LIMIT else walk_rows
+        return plans.chosen(compiled.drivers, probes, walk_rows)
 
-    def _read(self, statement: Fragment) -> list[Any]:
-        return self._database.read(statement.sql, statement.parameters)
+    def _read(self, statement: Fragment, check: Check | None = None) -> list[Any]:
+        if check is not None:
+            check()
+        return self._database.read(statement.sql, statement.parameters, check=check)
+
+
+def _pages(rows: "Sequence[Any]") -> Iterator[Sequence[Any]]:
+    """Yield what was found in pages, of which the first is small."""
+    ends = [0, *range(FIRST_PAGE_ROWS, len(rows), PAGE_ROWS), len(rows)]
+    for start, end in pairwise(ends):
+        if start < end:
+            yield rows[start:end]

@@ -14,7 +14,7 @@ from pacsnode.dicom import matching
 from pacsnode.dicom.attributes import Level
 from pacsnode.dicom.visibility import Trait, View, Visibility
 from pacsnode.index import conditions, schema
-from pacsnode.index.conditions import NOTHING, Fragment, any_of, joined
+from pacsnode.index.fragments import NOTHING, Fragment, any_of, joined
 
 _SENT_BY = "instance.sender IN (SELECT id FROM sender WHERE ae_title IN (SELECT value FROM json_each(?)))"
 

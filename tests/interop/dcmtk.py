@@ -9,7 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +68,15 @@ def run(name: str, port: int, *arguments: str | Path, aec: str = "PACSNODE", aet
     return Ran(done.returncode, done.stdout.decode("latin-1"))
 
 
-def find(port: int, folder: Path, *arguments: str) -> tuple[Ran, list[Dataset]]:
-    """Run findscu; return how it ended and the responses, which it extracts into the folder."""
+def find(
+    port: int, folder: Path, *arguments: str, aec: str = "PACSNODE", files: Sequence[Path] = ()
+) -> tuple[Ran, list[Dataset]]:
+    """Run findscu; return how it ended and the responses, which it extracts into the folder.
+
+    `files` are Identifiers; without one, the keys among the arguments are.
+    """
     folder.mkdir()
-    ran = run("findscu", port, "-d", "-X", "-od", folder, *arguments)
+    ran = run("findscu", port, *files, "-d", "-X", "-od", folder, *arguments, aec=aec)
     return ran, [dcmread(path) for path in sorted(folder.glob("rsp*.dcm"))]
 
 
@@ -108,7 +113,7 @@ def storescp(folder: Path, port: int, *options: str, aet: str = "STORESCP") -> I
     with (folder.parent / f"{folder.name}.log").open("wb") as output:
         process = subprocess.Popen(command, env=_ENVIRONMENT, stdout=output, stderr=output)
     try:
-        _wait_until_listening(process, port)
+        wait_until_listening(process, port)
         yield Storescp(port, folder)
     finally:
         process.terminate()
@@ -119,7 +124,7 @@ def storescp(folder: Path, port: int, *options: str, aet: str = "STORESCP") -> I
             process.wait(_START_SECONDS)
 
 
-def _wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
+def wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
     """Wait until somebody listens on the port, without connecting: that would count as an association."""
     wanted = f"0100007F:{port:04X}", f"00000000:{port:04X}", f"{'0' * 32}:{port:04X}"
     for _ in range(int(_START_SECONDS / 0.02)):
@@ -132,5 +137,5 @@ def _wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None
             code = process.wait(0.02)
         except subprocess.TimeoutExpired:
             continue
-        pytest.fail(f"storescp ended at once with {code}")
-    pytest.fail("storescp does not listen")
+        pytest.fail(f"the server ended at once with {code}")
+    pytest.fail("the server does not listen")

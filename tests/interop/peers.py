@@ -20,7 +20,9 @@ def association(
     *,
     as_storage_scp: Iterable[str] = (),
     calling: str = "PYNETDICOM",
+    called: str = "PACSNODE",
     handlers: Sequence[Any] = (),
+    negotiation: Sequence[Any] = (),
 ) -> Iterator[Association]:
     """Associate with a context for each abstract and transfer syntax; released in the end."""
     ae = AE(calling)
@@ -29,7 +31,7 @@ def association(
     ae.requested_contexts = [build_context(abstract, transfer) for abstract, transfer in contexts]
     roles: list[Any] = [build_role(uid, scp_role=True) for uid in as_storage_scp]
     established = ae.associate(
-        "127.0.0.1", port, ae_title="PACSNODE", ext_neg=roles, evt_handlers=list(handlers)
+        "127.0.0.1", port, ae_title=called, ext_neg=[*roles, *negotiation], evt_handlers=list(handlers)
     )
     assert established.is_established
     try:

@@ -488,3 +488,39 @@ def test_a_sync_that_failed_is_not_believed_again(numbers: Database, monkeypatch
             numbers.sync()
     with pytest.raises(OutOfResources, match="earlier sync failed"):
         numbers.sync()
+
+
+class EnoughError(Exception):
+    """Ends a statement."""
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+def test_a_statement_is_ended_by_what_its_check_raises(numbers: Database) -> None:
+    asked: list[float] = []
+
+    def check() -> None:
+        asked.append(time.monotonic())
+        if len(asked) == 3:
+            raise EnoughError("enough")
+
+    started = time.monotonic()
+    with pytest.raises(EnoughError, match="enough"):
+        numbers.read(ENDLESS, check=check)
+    assert len(asked) == 3
+    assert time.monotonic() - started < 5  # ten times the promise
+    assert numbers.read("SELECT 1") == [(1,)]  # the connection is as good as before, and asks nobody
+    assert len(asked) == 3
+
+
+def test_a_short_statement_is_not_checked(numbers: Database) -> None:
+    def check() -> None:
+        raise AssertionError
+
+    assert numbers.read("SELECT 1", check=check) == [(1,)]
+
+
+def test_an_error_within_a_checked_statement_is_one_of_our_tree(numbers: Database) -> None:
+    with pytest.raises(TemporaryError, match="no such table"):
+        numbers.read("SELECT * FROM elsewhere", check=lambda: None)

@@ -1,7 +1,7 @@
 """The acceptor's answer to an A-ASSOCIATE-RQ: accept or reject (PS3.8 9.2.3). The request was read in the lobby."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pacsnode.dimse.association.acse import (
     AssociateRequest,
@@ -32,6 +32,7 @@ class Answer:
     decisions: tuple[Decision, ...]
     contexts: dict[int, Context]
     roles: dict[str, Roles]
+    extended: dict[str, bytes] = field(default_factory=dict)
 
 
 def accept(
@@ -45,7 +46,9 @@ def accept(
 ) -> Conversation:
     """Send the A-ASSOCIATE-AC and return the conversation that begins; raises `AssociationOver`."""
     max_pdu_bytes, timeouts = terms.rules.max_pdu_bytes, terms.rules.timeouts
-    granted = encode_accept(request, answer.decisions, answer.roles, our_max_pdu_bytes=max_pdu_bytes)
+    granted = encode_accept(
+        request, answer.decisions, answer.roles, answer.extended, our_max_pdu_bytes=max_pdu_bytes
+    )
     transport.send([granted], time.monotonic() + timeouts.acse)
     return Conversation(
         transport,

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from pacsnode.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacsnode.dimse.association.endings import AbortReason, ProtocolViolation
@@ -36,6 +37,7 @@ _MAXIMUM_LENGTH = 0x51
 _IMPLEMENTATION_CLASS_UID = 0x52
 _ROLE_SELECTION = 0x54
 _IMPLEMENTATION_VERSION_NAME = 0x55
+_EXTENDED_NEGOTIATION = 0x56
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,10 @@ DEFAULT_ROLES = Roles(is_scu=True, is_scp=False)
 
 @dataclass(frozen=True, slots=True)
 class AssociateRequest:
-    """What an A-ASSOCIATE-RQ asks for. `max_pdu_bytes` 0 is no limit."""
+    """What an A-ASSOCIATE-RQ asks for. `max_pdu_bytes` 0 is no limit.
+
+    `extended` is the Service-class-application-information by SOP class (PS3.7 D.3.3.5).
+    """
 
     called_ae_title: str
     calling_ae_title: str
@@ -68,6 +73,7 @@ class AssociateRequest:
     proposals: tuple[Proposal, ...]
     max_pdu_bytes: int
     roles: dict[str, Roles] = field(default_factory=dict)
+    extended: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +88,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class AssociateAccept:
-    """What an A-ASSOCIATE-AC grants; `roles` holds only what was answered."""
+    """What an A-ASSOCIATE-AC grants; `roles` and `extended` hold only what was answered."""
 
     decisions: tuple[Decision, ...]
     max_pdu_bytes: int
     roles: dict[str, Roles] = field(default_factory=dict)
+    extended: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +119,16 @@ def decode_request(body: bytes) -> AssociateRequest:
             application_context = _uid(value)
     if len({proposal.context_id for proposal in proposals}) != len(proposals):
         raise _invalid("a presentation context ID twice")
-    max_pdu_bytes, roles = _user_information(user_information)
-    return AssociateRequest(called, calling, application_context, tuple(proposals), max_pdu_bytes, roles)
+    user = _user_information(user_information)
+    return AssociateRequest(
+        called,
+        calling,
+        application_context,
+        tuple(proposals),
+        user.max_pdu_bytes,
+        user.roles,
+        user.extended,
+    )
 
 
 def decode_accept(body: bytes) -> AssociateAccept:
@@ -125,8 +140,8 @@ def decode_accept(body: bytes) -> AssociateAccept:
             decisions.append(_decision(value))
         elif kind == _USER_INFORMATION:
             user_information = value
-    max_pdu_bytes, roles = _user_information(user_information)
-    return AssociateAccept(tuple(decisions), max_pdu_bytes, roles)
+    user = _user_information(user_information)
+    return AssociateAccept(tuple(decisions), user.max_pdu_bytes, user.roles, user.extended)
 
 
 def decode_rejection(body: bytes) -> Rejection:
@@ -188,23 +203,40 @@ def _decision(value: memoryview) -> Decision:
     return Decision(context_id, "", result, transfer_syntax)
 
 
-def _user_information(data: memoryview) -> tuple[int, dict[str, Roles]]:
-    """Return the maximum length and the roles; what else peers say of themselves steers nothing here."""
-    max_pdu_bytes, roles = 0, dict[str, Roles]()
+class _UserInformation(NamedTuple):
+    max_pdu_bytes: int
+    roles: dict[str, Roles]
+    extended: dict[str, bytes]
+
+
+def _user_information(data: memoryview) -> _UserInformation:
+    """Return maximum length, roles and extended negotiation; what else peers say of themselves steers nothing."""
+    max_pdu_bytes, roles, extended = 0, dict[str, Roles](), dict[str, bytes]()
     for kind, value in _items(data):
         if kind == _MAXIMUM_LENGTH and len(value) == _LENGTH.size:
             (max_pdu_bytes,) = _LENGTH.unpack(value)
         elif kind == _ROLE_SELECTION:
             uid, granted = _role(value)
             roles[uid] = granted
-    return max_pdu_bytes, roles
+        elif kind == _EXTENDED_NEGOTIATION:
+            uid, rest = _of_sop_class(value, "an extended negotiation that is too short")
+            extended[uid] = bytes(rest)
+    return _UserInformation(max_pdu_bytes, roles, extended)
 
 
 def _role(value: memoryview) -> tuple[str, Roles]:
-    if len(value) < _SHORT.size or len(value) < _SHORT.size + _SHORT.unpack_from(value)[0] + 2:
+    uid, rest = _of_sop_class(value, "a role selection that is too short")
+    if len(rest) < 2:
         raise _invalid("a role selection that is too short")
+    return uid, Roles(is_scu=rest[0] == 1, is_scp=rest[1] == 1)
+
+
+def _of_sop_class(value: memoryview, complaint: str) -> tuple[str, memoryview]:
+    """Return the SOP Class UID that a sub-item begins with, and the rest (PS3.7 tables D.3-9 and D.3-11)."""
+    if len(value) < _SHORT.size or len(value) < _SHORT.size + _SHORT.unpack_from(value)[0]:
+        raise _invalid(complaint)
     end = _SHORT.size + _SHORT.unpack_from(value)[0]
-    return _uid(value[_SHORT.size : end]), Roles(is_scu=value[end] == 1, is_scp=value[end + 1] == 1)
+    return _uid(value[_SHORT.size : end]), value[end:]
 
 
 def _uid(value: memoryview) -> str:
@@ -232,13 +264,15 @@ def encode_request(request: AssociateRequest, *, our_max_pdu_bytes: int) -> byte
         )
         for proposal in request.proposals
     ]
-    return _associate(PDUType.A_ASSOCIATE_RQ, request, contexts, request.roles, our_max_pdu_bytes)
+    ours = _UserInformation(our_max_pdu_bytes, request.roles, request.extended)
+    return _associate(PDUType.A_ASSOCIATE_RQ, request, contexts, ours)
 
 
 def encode_accept(
     request: AssociateRequest,
     decisions: Iterable[Decision],
     roles: dict[str, Roles],
+    extended: dict[str, bytes] | None = None,
     *,
     our_max_pdu_bytes: int,
 ) -> bytes:
@@ -254,7 +288,8 @@ def encode_accept(
         )
         for decision in decisions
     ]
-    return _associate(PDUType.A_ASSOCIATE_AC, request, contexts, roles, our_max_pdu_bytes)
+    ours = _UserInformation(our_max_pdu_bytes, roles, extended or {})
+    return _associate(PDUType.A_ASSOCIATE_AC, request, contexts, ours)
 
 
 def encode_rejection(rejection: Rejection) -> bytes:
@@ -264,25 +299,19 @@ def encode_rejection(rejection: Rejection) -> bytes:
 
 
 def _associate(
-    pdu_type: PDUType,
-    request: AssociateRequest,
-    contexts: list[bytes],
-    roles: dict[str, Roles],
-    our_max_pdu_bytes: int,
+    pdu_type: PDUType, request: AssociateRequest, contexts: list[bytes], ours: _UserInformation
 ) -> bytes:
     titles = (request.called_ae_title, request.calling_ae_title)
     called, calling = (title.encode("ascii", "replace").ljust(16) for title in titles)
     information = [
-        _item(_MAXIMUM_LENGTH, _LENGTH.pack(our_max_pdu_bytes)),
+        _item(_MAXIMUM_LENGTH, _LENGTH.pack(ours.max_pdu_bytes)),
         _item(_IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_CLASS_UID.encode("ascii")),
         *(
-            _item(
-                _ROLE_SELECTION,
-                _SHORT.pack(len(uid)) + uid.encode("ascii") + bytes((granted.is_scu, granted.is_scp)),
-            )
-            for uid, granted in roles.items()
+            _sop_class_item(_ROLE_SELECTION, uid, bytes((granted.is_scu, granted.is_scp)))
+            for uid, granted in ours.roles.items()
         ),
         _item(_IMPLEMENTATION_VERSION_NAME, IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+        *(_sop_class_item(_EXTENDED_NEGOTIATION, uid, said) for uid, said in ours.extended.items()),
     ]
     body = b"".join(
         (
@@ -293,6 +322,10 @@ def _associate(
         )
     )
     return HEADER.pack(pdu_type, len(body)) + body
+
+
+def _sop_class_item(kind: int, uid: str, rest: bytes) -> bytes:
+    return _item(kind, _SHORT.pack(len(uid)) + uid.encode("ascii") + rest)
 
 
 def _item(kind: int, value: bytes) -> bytes:

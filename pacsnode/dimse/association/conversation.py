@@ -45,12 +45,16 @@ _MAX_CANCELS = 64
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """An accepted presentation context; `requestor` is what the requestor of the association may be."""
+    """An accepted presentation context; `requestor` is what the requestor of the association may be.
+
+    `extended` is the Service-class-application-information that was answered for its SOP class (PS3.7 D.3.3.5).
+    """
 
     context_id: int
     abstract_syntax: str
     transfer_syntax: str
     requestor: Roles
+    extended: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,12 @@ def associate(
     contexts: Sequence[tuple[str, tuple[str, ...]]],
     *,
     roles: dict[str, Roles] | None = None,
+    extended: dict[str, bytes] | None = None,
     association_id: str = "",
 ) -> Conversation:
     """Connect and negotiate; `contexts` are up to 128 abstract syntaxes with the transfer syntaxes to offer.
+
+    `roles` and `extended` are proposed by abstract syntax.
 
     Raises `NetworkError` with the reason in words.
     """
@@ -91,6 +94,7 @@ def associate(
         ),
         max_pdu_bytes=0,
         roles=roles or {},
+        extended=extended or {},
     )
     transport = Transport(_connect(remote, caller.acse_timeout_seconds))
     reader = Reader(transport, max_pdu_bytes=caller.max_pdu_bytes)
@@ -165,7 +169,17 @@ def _accepted(request: AssociateRequest, accept: AssociateAccept) -> dict[int, C
             roles = Roles(
                 is_scu=proposed.is_scu and answered.is_scu, is_scp=proposed.is_scp and answered.is_scp
             )
+        proposed_options = request.extended.get(proposal.abstract_syntax, b"")
         contexts[decision.context_id] = Context(
-            decision.context_id, proposal.abstract_syntax, decision.transfer_syntax, roles
+            decision.context_id,
+            proposal.abstract_syntax,
+            decision.transfer_syntax,
+            roles,
+            _agreed(proposed_options, accept.extended.get(proposal.abstract_syntax, b"")),
         )
     return contexts
+
+
+def _agreed(proposed: bytes, answered: bytes) -> bytes:
+    """Return an answer without what was not proposed: it cannot be agreed upon."""
+    return bytes(answer if asked else 0 for asked, answer in zip(proposed, answered, strict=False))

@@ -46,9 +46,10 @@ class Association:
         remote: Remote,
         contexts: Sequence[tuple[str, tuple[str, ...]]],
         roles: dict[str, Roles] | None = None,
+        extended: dict[str, bytes] | None = None,
     ) -> None:
         self._remote = remote
-        self.conversation = associate(caller, remote, contexts, roles=roles)
+        self.conversation = associate(caller, remote, contexts, roles=roles, extended=extended)
 
     def __enter__(self) -> Self:
         return self

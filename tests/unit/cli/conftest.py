@@ -1,7 +1,7 @@
 """A network that answers from a table, so that the commands can be tested alone."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from pydicom import Dataset
 
 from pacsnode.cli.main import pacsnode
+from pacsnode.dicom.query import BASELINE, Options
 from pacsnode.errors import PacsNodeError
 
 
@@ -62,6 +63,7 @@ class FakeNetwork:
 
     calls: list[tuple[str, Caller, Remote, dict[str, Any]]] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
+    agreed: Options = BASELINE
     error: Exception | None = None
 
     def _call(self, name: str, caller: Caller, remote: Remote, **rest: Any) -> None:
@@ -74,9 +76,17 @@ class FakeNetwork:
         return 0.0123
 
     def find(
-        self, caller: Caller, remote: Remote, identifier: Dataset, *, patient_root: bool
+        self,
+        caller: Caller,
+        remote: Remote,
+        identifier: Dataset,
+        *,
+        patient_root: bool,
+        options: Options,
+        on_agreed: Callable[[Options], None],
     ) -> Iterator[Dataset]:
-        self._call("find", caller, remote, identifier=identifier, patient_root=patient_root)
+        self._call("find", caller, remote, identifier=identifier, patient_root=patient_root, options=options)
+        on_agreed(self.agreed)
         yield from self.answers
 
     def get(

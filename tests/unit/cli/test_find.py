@@ -4,6 +4,8 @@ import pytest
 from pydicom import Dataset
 
 from pacsnode.cli.exit_codes import exit_code
+from pacsnode.dicom.query import Options
+from pacsnode.dicom.wording import OPTION_NAMES
 from pacsnode.errors import PacsNodeError
 from tests.unit.cli.conftest import FakeNetwork, RemoteFailure
 
@@ -85,3 +87,57 @@ def test_a_failure_of_the_peer(run, network: FakeNetwork, status: int, code: int
     assert isinstance(raised, PacsNodeError)
     assert exit_code(raised) == code
     assert str(raised) == f"PACS answers with status {status:#06x}: why\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("option", "field"),
+    [
+        ("--relational", "relational"),
+        ("--combined-date-time", "combined_date_time"),
+        ("--fuzzy", "fuzzy_names"),
+        ("--empty-value", "empty_value"),
+        ("--multiple-value", "multiple_value"),
+    ],
+)
+def test_what_is_proposed_and_declined(run, answers: FakeNetwork, option: str, field: str) -> None:
+    result = run("find", "PACS@h:1", option, "-k", "PatientName=x")
+    assert answers.calls[0][3]["options"] == Options(**{field: True})
+    assert (
+        result.output.splitlines()[-1] == f"2 studies found at PACS; PACS does not do {OPTION_NAMES[field]}"
+    )
+    answers.agreed = Options(**{field: True})
+    assert run("find", "PACS@h:1", option).output.splitlines()[-1] == "2 studies found at PACS"
+
+
+def test_json_says_what_was_declined(run, answers: FakeNetwork) -> None:
+    result = run("find", "PACS@h:1", "--fuzzy", "--relational", "--json")
+    assert json.loads(result.output.splitlines()[-1]) == {
+        "result": {"matches": 2, "declined": ["relational queries", "fuzzy matching of person names"]}
+    }
+
+
+def test_a_time_zone_is_proposed_and_sent(run, answers: FakeNetwork) -> None:
+    run("find", "PACS@h:1", "--timezone", "+0100", "-k", "StudyTime=10-")
+    asked = answers.calls[0][3]
+    assert asked["options"] == Options(timezone_adjustment=True)
+    assert asked["identifier"].TimezoneOffsetFromUTC == "+0100"
+
+
+def test_items_of_sequences_in_a_column(run, network: FakeNetwork) -> None:
+    answer = Dataset()
+    answer.StudyInstanceUID = "1.2"
+    answer.ProcedureCodeSequence = [Dataset(), Dataset()]
+    for item, value in zip(answer.ProcedureCodeSequence, ("CT", "MR"), strict=True):
+        item.CodeValue, item.CodeMeaning = value, ["of", "what"]
+    network.answers.append(answer)
+    keys = ("-k", "ProcedureCodeSequence.CodeValue", "-k", "ProcedureCodeSequence.CodeMeaning")
+    line = run("find", "PACS@h:1", *keys).output.splitlines()[1]
+    assert line.startswith(r"CodeValue=CT, CodeMeaning=of\what; CodeValue=MR, CodeMeaning=of\what  1.2")
+
+
+@pytest.mark.parametrize("arguments", [(), ("PACS@h:1", "--explain")])
+def test_a_peer_is_asked_or_the_query_explained(
+    run, network: FakeNetwork, arguments: tuple[str, ...]
+) -> None:
+    assert run("find", *arguments).exit_code == 2
+    assert network.calls == []

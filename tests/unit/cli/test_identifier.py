@@ -81,12 +81,45 @@ def test_numbers_are_numbers() -> None:
         ("PatientsName", "neither a keyword"),
         ("QueryRetrieveLevel=WORKLIST", "not a level"),
         ("Rows=many", "not a number"),
-        ("RequestAttributesSequence", "sequence"),
+        ("RequestAttributesSequence=1", "is a sequence: a value belongs to an attribute of its item"),
+        ("PatientName.PatientID=1", "PatientName is no sequence"),
+        ("RequestAttributesSequence.Nothing=1", "neither a keyword"),
     ],
 )
 def test_keys_that_mean_nothing(key: str, message: str) -> None:
     with pytest.raises(click.BadParameter, match=message):
         query_identifier("STUDY", [key])
+
+
+def test_what_is_within_a_sequence_has_a_path() -> None:
+    identifier = query_identifier(
+        "SERIES",
+        [
+            "RequestAttributesSequence.RequestedProcedureID=RP1",
+            "RequestAttributesSequence[0].ScheduledProcedureStepID",
+            "0040,0275.ScheduledProtocolCodeSequence.CodeValue=KÖPF",
+            "ProcedureCodeSequence",
+        ],
+    )
+    assert text_values(identifier) == {
+        "SpecificCharacterSet": "ISO_IR 192",
+        "QueryRetrieveLevel": "SERIES",
+        "SeriesInstanceUID": "",
+        "ProcedureCodeSequence": [{}],
+        "RequestAttributesSequence": [
+            {
+                "RequestedProcedureID": "RP1",
+                "ScheduledProcedureStepID": "",
+                "ScheduledProtocolCodeSequence": [{"CodeValue": "KÖPF"}],
+            }
+        ],
+    }
+
+
+def test_two_quotation_marks_are_sent_as_they_are() -> None:
+    """They ask for what has no value where that was negotiated (PS3.4 C.2.2.2.7), for a date too."""
+    identifier = query_identifier("STUDY", ['StudyDate=""', 'PatientName=""'])
+    assert (identifier["StudyDate"].value, str(identifier.PatientName)) == ('""', '""')
 
 
 @pytest.mark.parametrize(
@@ -128,10 +161,14 @@ def test_answers_as_text() -> None:
     answer.ModalitiesInStudy = ["CT", "SR"]
     answer.StudyDescription = None
     answer.add_new(0x00091001, "LO", "private")
+    code = Dataset()
+    code.CodeValue = "CT"
+    answer.ProcedureCodeSequence = [code]
     assert text_values(answer) == {
         "QueryRetrieveLevel": "STUDY",
         "ModalitiesInStudy": ["CT", "SR"],
         "StudyDescription": "",
+        "ProcedureCodeSequence": [{"CodeValue": "CT"}],
         "00091001": "private",
         "PatientName": "A^B",
         "StudyInstanceUID": "",

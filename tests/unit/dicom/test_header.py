@@ -1,9 +1,10 @@
 """The header scan: against pydicom over the corpus, and for what devices and enemies send."""
 
+import json
 import unicodedata
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.multival import MultiValue
 
-from pacsnode.dicom import header, part10
+from pacsnode.dicom import conversion, part10
 from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, Attribute, Source
 from pacsnode.dicom.character_sets import CharacterSetRule
 from pacsnode.dicom.header import Header, Incomplete, scan
@@ -77,18 +78,42 @@ def as_indexed(attribute: Attribute, data_set: Dataset) -> str:
     found = data_set.get(attribute.tag)
     if found is None or found.value is None:
         return ""
+    if attribute.vr == "SQ":
+        items = items_as_indexed(attribute, found.value)
+        return json.dumps(items, ensure_ascii=False, separators=(",", ":")) if items else ""
     several = found.value if isinstance(found.value, MultiValue | list) else [found.value]
     texts = [getattr(one, "original_string", None) or str(one) for one in several]
     if attribute.vr == "PN":
         texts = [str(one) for one in several]
-    text = "\\".join(one.rstrip(" \0") if attribute.vr == "LT" else one.strip(" \0") for one in texts)
+    text = "\\".join(
+        one.rstrip(" \0") if attribute.vr in ("LT", "ST", "UT") else one.strip(" \0") for one in texts
+    )
     if attribute.vr == "TM":
         return text.replace(":", "")
     return text.replace(".", "") if attribute.vr == "DA" and len(text) == 10 else text
 
 
+def items_as_indexed(attribute: Attribute, items: Iterable[Dataset]) -> list[dict[str, object]]:
+    """Return the items of a sequence with the attributes that are not empty."""
+    found = []
+    for item in items:
+        values = {
+            one.keyword: items_as_indexed(one, item[one.tag].value)
+            if one.vr == "SQ"
+            else as_indexed(one, item)
+            for one in sorted(attribute.items, key=lambda one: one.tag)
+            if one.tag in item
+        }
+        found.append({keyword: value for keyword, value in values.items() if value})
+    return [item for item in found if item]
+
+
 def explained(file: CorpusFile, attribute: Attribute, ours: str, theirs: str) -> bool:
     """Tell the differences that are meant to be."""
+    if attribute.keyword == "MIMETypeOfEncapsulatedDocument" and not ours:
+        return True  # it stands behind the document, which is longer than what is looked at
+    if file.path.name == "GH179A.dcm" and not theirs:
+        return True  # pydicom loses its way behind group 0028
     if attribute.vr == "PN" and ours.rstrip("=") == theirs:
         return True  # pydicom drops trailing empty component groups; the index keeps what was sent
     # pydicom leaves the escape sequence of ISO IR 58 in the text
@@ -299,10 +324,10 @@ def test_the_character_set_of_an_item_is_not_that_of_the_data_set() -> None:
 
 
 def test_long_values_are_cut() -> None:
-    assert value("StudyDescription", b"x" * 3000) == "x" * header.MAX_CHARACTERS
-    assert value("PatientComments", b"x" * 30000, vr="UT") == "x" * header.MAX_CHARACTERS_LT
+    assert value("StudyDescription", b"x" * 3000) == "x" * conversion.MAX_CHARACTERS
+    assert value("PatientComments", b"x" * 30000, vr="UT") == "x" * conversion.MAX_CHARACTERS_LT
     found = values({0x00080005: ("CS", b"ISO_IR 192"), 0x00081030: ("LO", "ä".encode() * 3000)})
-    assert found == {"StudyDescription": "ä" * header.MAX_CHARACTERS}
+    assert found == {"StudyDescription": "ä" * conversion.MAX_CHARACTERS}
 
 
 # --- encodings

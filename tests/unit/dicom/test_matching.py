@@ -77,9 +77,15 @@ def test_single_value(keyword: str, wanted: str, stored: str, expected: bool) ->
         ("DOE", "DOE^JOHN", False),
         ("YAMADA^TARO", "YAMADA^TARO=山田^太郎=やまだ^たろう", True),  # the first component group alone
         ("YAMADA^TARO=山田^太郎=やまだ^たろう", "YAMADA^TARO=山田^太郎=やまだ^たろう", True),
-        ("YAMADA^TARO=山田^太郎", "YAMADA^TARO=山田^太郎=やまだ^たろう", False),
+        # PS3.5 6.2.1.2: any group alone; with `=` group by group, an empty one of the key says nothing
+        ("山田^太郎", "YAMADA^TARO=山田^太郎", True),
+        ("やまだ^たろう", "YAMADA^TARO=山田^太郎=やまだ^たろう", True),
+        ("YAMADA^TARO=山田^太郎", "YAMADA^TARO=山田^太郎=やまだ^たろう", True),
+        ("=山田^太郎", "YAMADA^TARO=山田^太郎=やまだ^たろう", True),
+        ("==やまだ^たろう", "YAMADA^TARO=山田^太郎=やまだ^たろう", True),
+        ("=YAMADA^TARO", "YAMADA^TARO=山田^太郎", False),
         ("YAMADA^TARO=山田^太郎", "YAMADA^TARO", False),
-        ("山田^太郎", "YAMADA^TARO=山田^太郎", False),
+        ("YAMADA^TARO=山田^花子", "YAMADA^TARO=山田^太郎", False),
         ("=山田^太郎", "=山田^太郎", True),
         ("O'BRIEN^PAT", "O'Brien^Pat", True),
         ("^", "=山田^太郎", False),  # an empty group is no name
@@ -135,13 +141,24 @@ def test_list(keyword: str, wanted: tuple[str, ...], stored: str, expected: bool
         ("ModalitiesInStudy", "C*", "SR\\CT", True),
         ("ModalitiesInStudy", "S*T", "SR\\CT", False),
         ("ModalitiesInStudy", "?", "CT\\SR", False),
-        # PN: the whole value or the first component group
+        # PN: the whole value, any component group, or group by group
         ("PatientName", "*TARO", "YAMADA^TARO=山田^太郎", True),
         ("PatientName", "*太郎", "YAMADA^TARO=山田^太郎", True),
-        ("PatientName", "*=*", "YAMADA^TARO=山田^太郎", True),
-        ("PatientName", "*=*", "YAMADA^TARO", False),
-        ("PatientName", "山田*", "YAMADA^TARO=山田^太郎", False),
+        ("PatientName", "Y*太郎", "YAMADA^TARO=山田^太郎", True),
+        ("PatientName", "山田*", "YAMADA^TARO=山田^太郎", True),
+        ("PatientName", "田*", "YAMADA^TARO=山田^太郎", False),
+        ("PatientName", "Y*=山*", "YAMADA^TARO=山田^太郎=やまだ^たろう", True),
+        ("PatientName", "=*郎", "YAMADA^TARO=山田^太郎=やまだ^たろう", True),
+        ("PatientName", "=*郎", "YAMADA^TARO", False),
+        ("PatientName", "Y*=?*", "YAMADA^TARO", False),
+        ("PatientName", "Y*=*", "YAMADA^TARO", True),  # `*` matches an empty group, too
+        # PN: components at the end may be left out
         ("PatientName", "DOE^*", "DOE^JOHN", True),
+        ("PatientName", "DOE^*", "DOE", True),
+        ("PatientName", "DOE^*^*", "DOE", True),
+        ("PatientName", "DOE^J*^*", "DOE^JOHN", True),
+        ("PatientName", "DOE^*", "DOERING", False),
+        ("PatientName", "DOE^?*", "DOE", False),
     ],
 )
 def test_wildcard(keyword: str, pattern: str, stored: str, expected: bool) -> None:

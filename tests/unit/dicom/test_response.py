@@ -24,7 +24,8 @@ from pacsnode.dicom.attributes import (
 )
 from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.dicom.response import MAX_VALUE_BYTES, ResponseEncoder
-from tests.factories_query import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, queries, records
+from tests.factories_identifier import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from tests.factories_query import queries, records
 
 SYNTAXES = (IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED)
 TEXT_VRS = frozenset({"LO", "LT", "PN", "SH"})

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsnode.access.peer import Service
+from pacsnode.dicom.query import BASELINE, Options
 from pacsnode.dicom.uid import ACCEPTED_TRANSFER_SYNTAXES
 from pacsnode.dimse.association.acceptor import Answer
 from pacsnode.dimse.association.acse import APPLICATION_CONTEXT_NAME, AssociateRequest, Proposal, Roles
@@ -15,6 +16,7 @@ from pacsnode.dimse.contexts import (
     VERIFICATION,
     Result,
     negotiate,
+    options_of,
     services_proposed,
 )
 from tests.factories import CT
@@ -38,11 +40,12 @@ def negotiated(
     roles: dict[str, Roles] | None = None,
     may: frozenset[Service] = frozenset(Service),
     private: bool = True,
+    extended: dict[str, bytes] | None = None,
 ) -> Answer:
     request = AssociateRequest(
         "PACSNODE", "CT1", "1.2.840.10008.3.1.1.1",
         tuple(Proposal(2 * at + 1, abstract, syntaxes) for at, (abstract, syntaxes) in enumerate(proposals)),
-        16384, roles or {},
+        16384, roles or {}, extended or {},
     )  # fmt: skip
     return negotiate(request, may.__contains__, private_sop_classes=private)
 
@@ -247,3 +250,44 @@ def test_the_services_that_a_requestor_would_use(roles: dict[str, Roles], expect
     proposals = tuple(Proposal(2 * at + 1, syntax, ()) for at, syntax in enumerate(syntaxes))
     request = AssociateRequest("PACSNODE", "CT1", APPLICATION_CONTEXT_NAME, proposals, 0, roles)
     assert services_proposed(request) == expected
+
+
+# Extended negotiation (PS3.4 C.5): for accepted contexts of the Query/Retrieve classes
+
+
+@pytest.mark.parametrize("abstract", FIND_MODELS)
+def test_options_of_a_query_class_are_answered_and_kept_with_its_contexts(abstract: str) -> None:
+    proposals = ((abstract, (IMPLICIT,)), (abstract, (EXPLICIT,)), (VERIFICATION, (IMPLICIT,)))
+    found = negotiated(*proposals, extended={abstract: b"\0\1\1\0\1"})
+    assert found.extended == {abstract: b"\0\1\1\0\0"}
+    agreed = Options(combined_date_time=True, fuzzy_names=True)
+    assert [options_of(context) for context in found.contexts.values()] == [agreed, agreed, BASELINE]
+
+
+@pytest.mark.parametrize("abstract", [*MOVE_MODELS, *GET_MODELS])
+def test_options_of_a_retrieve_class(abstract: str) -> None:
+    found = negotiated((abstract, (IMPLICIT,)), extended={abstract: b"\1" * 7})
+    assert found.extended == {abstract: b"\1\0"}
+    assert options_of(found.contexts[1]) == Options(relational=True)
+
+
+@pytest.mark.parametrize("abstract", [CT, VERIFICATION, PRIVATE])
+def test_other_classes_have_no_options(abstract: str) -> None:
+    found = negotiated((abstract, (IMPLICIT,)), extended={abstract: b"\1\1\1"})
+    assert found.extended == {}
+    assert options_of(found.contexts[1]) == BASELINE
+
+
+def test_no_option_without_a_context_of_its_class() -> None:
+    find, move = next(iter(FIND_MODELS)), next(iter(MOVE_MODELS))
+    proposed = {find: b"\1", move: b"\1"}
+    assert negotiated((move, (IMPLICIT,)), extended=proposed).extended == {move: b"\1"}
+    refused = negotiated((find, (IMPLICIT,)), extended=proposed, may=frozenset({Service.ECHO}))
+    assert refused.extended == {}
+    assert negotiated((find, (IMPLICIT,)), extended={find: b""}).extended == {}, "nothing was proposed"
+
+
+def test_options_that_nobody_proposed_are_not_answered() -> None:
+    found = negotiated((next(iter(FIND_MODELS)), (IMPLICIT,)))
+    assert found.extended == {}
+    assert options_of(found.contexts[1]) == BASELINE

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
+from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -25,7 +26,7 @@ from pacsnode.dimse.association.endings import (
 from pacsnode.dimse.association.pdu import a_abort
 from pacsnode.dimse.query_scp import QuerySCP
 from pacsnode.errors import OutOfResources, PacsNodeError, PermanentError, TemporaryError
-from pacsnode.index.base import Row
+from pacsnode.index.base import Check, Row
 from pacsnode.observe import QueryAnswered
 from tests.dimse_peers import (
     STUDY_ROOT_FIND,
@@ -57,16 +58,18 @@ class FakeIndex:
         self.read = 0
         self.queries: list[Query] = []
 
-    def find(self, query: Query) -> Iterator[Sequence[Row]]:
+    def find(self, query: Query, *, check: Check | None = None) -> Iterator[Sequence[Row]]:
         self.queries.append(query)
         for page in self.pages:
+            if check is not None:
+                check()
             self.read += 1
             if callable(page):
                 page()
                 continue
             yield [(*(f"{number}" for _ in query.returned), None) for number in range(page)]
 
-    def count(self, query: Query, *, at_most: int) -> int:
+    def count(self, query: Query, *, at_most: int, check: Check | None = None) -> int:
         return min(at_most, sum(page for page in self.pages if isinstance(page, int)))
 
 
@@ -81,18 +84,18 @@ def request(data: bytes, message_id: int = 7) -> bytes:
     )
 
 
-def scp(index: FakeIndex, heard: Heard, max_results: int = 0) -> QuerySCP:
-    return QuerySCP(Find(index, max_results=max_results), heard)  # type: ignore[arg-type]
+def scp(index: FakeIndex, heard: Heard, **limits: Any) -> QuerySCP:
+    return QuerySCP(Find(index, **({"max_results": 0} | limits)), heard)  # type: ignore[arg-type]
 
 
 def served(
-    index: FakeIndex, stream: bytes, *peers: Peer, heard: Heard | None = None, max_results: int = 0
+    index: FakeIndex, stream: bytes, *peers: Peer, heard: Heard | None = None, **limits: Any
 ) -> list[Received]:
     script = Script([stream + echo_request(99)])
     conversation = conversation_on(script, CONTEXTS, terms=terms_of(*peers))
     received = conversation.receive()
     assert received is not None
-    scp(index, heard or Heard(), max_results).serve(conversation, received)
+    scp(index, heard or Heard(), **limits).serve(conversation, received)
     following = conversation.receive()
     assert following is not None
     assert following.command.message_id == 99
@@ -197,6 +200,41 @@ def test_an_identifier_without_a_meaning(data: bytes, code: int) -> None:
 def test_more_than_the_limit_is_refused_before_any_pending() -> None:
     assert statuses(served(FakeIndex(3, 3), request(identifier()), max_results=5)) == [0xA700]
     assert statuses(served(FakeIndex(3, 2), request(identifier()), max_results=5)) == [0xFF00] * 5 + [0]
+
+
+def comment(answer: Received) -> str:
+    return elements_of(answer.command)[Element.ERROR_COMMENT].decode("ascii").rstrip()
+
+
+def test_the_comment_names_the_limit() -> None:
+    (answer,) = served(FakeIndex(3, 3), request(identifier()), max_results=5)
+    assert comment(answer) == "more than 5 matches (index.max_find_results)"
+
+
+@pytest.mark.parametrize(
+    ("pages", "matches", "said"),
+    [
+        ((0, 0, 0), 0, "search took over 2.5 s, narrow it (index.max_find_time)"),
+        ((2, 2, 2), 2, "list incomplete: search took over 2.5 s (index.max_find_time)"),
+    ],
+)
+def test_a_search_that_takes_too_long_is_never_a_success(
+    pages: tuple[int, ...], matches: int, said: str
+) -> None:
+    """Each look at the clock is a second later. What was answered stays; the failure says that it is not all."""
+    heard, clock = Heard(), iter(range(1000))
+    answers = served(
+        FakeIndex(*pages),
+        request(identifier()),
+        heard=heard,
+        max_seconds=2.5,
+        now=lambda: float(next(clock)),
+    )
+    assert statuses(answers) == [0xFF00] * matches + [0xA700]
+    assert comment(answers[-1]) == said
+    (event,) = heard.events
+    assert isinstance(event, QueryAnswered)
+    assert (event.status, event.matches, event.comment) == (0xA700, matches, said)
 
 
 def raising(error: Exception) -> Callable[[], None]:

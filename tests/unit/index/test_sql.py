@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.query import Matching, Range, ValueList, Wildcard
-from pacsnode.index import sql
+from pacsnode.dicom.query import AnyOf, Matching, Range, SingleValue, ValueList, Wildcard, Words
+from pacsnode.index import plans, sql
 from pacsnode.index.conditions import Fragment
 from pacsnode.index.sqlite import SqliteIndex
 from tests.unit.index.arriving import asking
@@ -24,24 +24,28 @@ def plan(index: SqliteIndex, statement: Fragment) -> list[str]:
     rows = index._database.read(f"EXPLAIN QUERY PLAN {statement.sql}", statement.parameters)
     dictionaries = "character_set", "sop_class", "transfer_syntax", "spooled", "(subquery"
     return [
-        detail.replace("COVERING INDEX", "INDEX").replace(" AND rowid<?", "").replace(" AND rowid>?", "")
+        detail.replace("COVERING INDEX", "INDEX").replace(" AND rowid<?", "")
         for *_, detail in rows
         if detail.startswith(("SEARCH", "SCAN", "USE", "MULTI"))
         and not detail.split()[1].startswith(dictionaries)
     ]
 
 
-UID_LIST, NAME = ValueList(("1.2.3", "1.2.4")), "patient_name_folded"
+UID_LIST, PATIENT_ID = ValueList(("1.2.3", "1.2.4")), "patient_id_caseless"
+MOMENT = "moment>? AND moment<?"
+
 
 LEADING = [
-    (Level.PATIENT, {"PatientID": "P1"}, "patient_by_patient_id (patient_id=?)"),
-    (Level.STUDY, {"PatientID": "P1"}, "patient_by_patient_id (patient_id=?)"),
-    (Level.STUDY, {"PatientID": Wildcard("P1*")}, "patient_by_patient_id (patient_id>? AND patient_id<?)"),
-    (Level.STUDY, {"PatientName": Wildcard("smi*")}, f"patient_by_name ({NAME}>? AND {NAME}<?)"),
-    (Level.STUDY, {"PatientName": "smith"}, f"patient_by_name ({NAME}>? AND {NAME}<?)"),
-    (Level.STUDY, {"StudyDate": "20200115"}, "study_by_date (study_date=?)"),
-    (Level.STUDY, {"StudyDate": Range("20200101", None)}, "study_by_date (study_date>? AND study_date<?)"),
-    (Level.STUDY, {"AccessionNumber": "A1"}, "study_by_accession_number (accession_number=?)"),
+    (Level.PATIENT, {"PatientID": "P1"}, "patient_by_patient_id (patient_id_caseless=?)"),
+    (Level.STUDY, {"PatientID": "P1"}, "patient_by_patient_id (patient_id_caseless=?)"),
+    (
+        Level.STUDY,
+        {"PatientID": Wildcard("P1*")},
+        f"patient_by_patient_id ({PATIENT_ID}>? AND {PATIENT_ID}<?)",
+    ),
+    (Level.SERIES, {"StudyDate": "20200115"}, f"study_by_moment ({MOMENT})"),
+    (Level.IMAGE, {"StudyDate": Range("20200101", None)}, f"study_by_moment ({MOMENT})"),
+    (Level.STUDY, {"AccessionNumber": "A1"}, "study_by_accession_number (accession_number_caseless=?)"),
     (Level.STUDY, {"StudyInstanceUID": "1.2.3"}, "study_by_uid (study_instance_uid=?)"),
     (Level.STUDY, {"StudyInstanceUID": UID_LIST}, "study_by_uid (study_instance_uid=?)"),
     (Level.SERIES, {"StudyInstanceUID": "1.2.3"}, "study_by_uid (study_instance_uid=?)"),
@@ -52,29 +56,65 @@ LEADING = [
 ]
 
 
+WINDOW = {"before": ("9", 0), "floor": ("", 0), "newest": 1000, "limit": 10}
+
+
 @pytest.mark.parametrize(("level", "keys", "leading"), LEADING)
 def test_a_key_leads_by_its_index(
     index: SqliteIndex, level: Level, keys: dict[str, Matching | str], leading: str
 ) -> None:
     compiled = sql.Compiled(asking(level, "PatientName", **keys))
     (driver,) = compiled.drivers
+    table = leading.partition("_by_")[0]
     for statement in (
-        compiled.keyed(driver, before=1000, limit=10),
-        compiled.counted(driver, before=1000, floor=0, limit=10),
+        compiled.keyed(driver),
+        compiled.ids(driver),
+        compiled.counted_below(driver, limit=10),
         compiled.located(driver),
     ):
         steps = plan(index, statement)
-        assert steps[0] == f"SEARCH {leading.partition('_by_')[0]} USING INDEX {leading}"
-        assert not [step for step in steps if step.startswith("SCAN") and "json_each" not in step]
-    assert (
-        plan(index, compiled.probe(driver))[0]
-        == f"SEARCH {leading.partition('_by_')[0]} USING INDEX {leading}"
-    )
+        assert steps[0] == f"SEARCH {table} USING INDEX {leading}"
+        assert not [step for step in steps if step.startswith("SCAN") and "VIRTUAL" not in step]
+    assert plan(index, plans.probe(driver, level))[0] == f"SEARCH {table} USING INDEX {leading}"
+
+
+NAME = "SEARCH patient USING INDEX patient_by_name (patient_name_folded>? AND patient_name_folded<?)"
+PART = "SEARCH patient_name_part USING PRIMARY KEY (part>? AND part<?)"
+MOMENTS = f"SEARCH study USING INDEX study_by_moment ({MOMENT})"
+BY_ID = [
+    ({"PatientName": Wildcard("smi*")}, [NAME, PART]),
+    ({"PatientName": "smith"}, [NAME, PART]),
+    ({"PatientName": "smith=山田"}, [NAME]),
+    ({"PatientName": Wildcard("=山*")}, [NAME, PART]),
+    ({"PatientName": Words(("john", "smith"))}, [PART, PART]),
+    ({"PatientName": AnyOf((Wildcard("smi*"), SingleValue("doe")))}, [NAME, PART, NAME, PART]),
+    ({"StudyDate": AnyOf((Range("20200101", None), SingleValue("20190101")))}, [MOMENTS, MOMENTS]),
+]
+
+
+@pytest.mark.parametrize(("keys", "lookups"), BY_ID)
+def test_a_key_leads_by_the_ids_that_another_table_gives(
+    index: SqliteIndex, keys: dict[str, Matching | str], lookups: list[str]
+) -> None:
+    compiled = sql.Compiled(asking(Level.STUDY, "PatientName", **keys))
+    (driver,) = compiled.drivers
+    name = "patient" if "PatientName" in keys else "study"
+    for statement in (
+        compiled.keyed(driver),
+        compiled.ids(driver),
+        compiled.counted_below(driver, limit=10),
+        compiled.located(driver),
+        plans.probe(driver, Level.STUDY),
+    ):
+        steps = plan(index, statement)
+        assert steps[0] == f"SEARCH {name} USING INTEGER PRIMARY KEY (rowid=?)"
+        assert [step for step in steps if step in (NAME, PART, MOMENTS)] == lookups
+        assert not [step for step in steps if step.startswith("SCAN") and "VIRTUAL" not in step]
 
 
 def test_the_way_down_uses_the_children_and_the_way_up_the_ids(index: SqliteIndex) -> None:
     compiled = sql.Compiled(asking(Level.IMAGE, "PatientName", StudyInstanceUID="1.2.3"))
-    assert plan(index, compiled.keyed(compiled.drivers[0], before=1000, limit=10)) == [
+    assert plan(index, compiled.keyed(compiled.drivers[0])) == [
         "SEARCH study USING INDEX study_by_uid (study_instance_uid=?)",
         "SEARCH series USING INDEX series_by_study (study=?)",
         "SEARCH instance USING INDEX instance_by_series (series=?)",
@@ -83,55 +123,117 @@ def test_the_way_down_uses_the_children_and_the_way_up_the_ids(index: SqliteInde
     ]
 
 
-def test_a_walk_runs_down_the_ids_without_sorting(index: SqliteIndex) -> None:
+def test_a_page_of_ids_is_looked_up(index: SqliteIndex) -> None:
+    compiled = sql.Compiled(asking(Level.IMAGE, "PatientName", StudyInstanceUID="1.2.3"))
+    assert plan(index, compiled.these([1, 2, 3])) == [
+        "SCAN page VIRTUAL TABLE INDEX 1:",
+        *(f"SEARCH {table} USING INTEGER PRIMARY KEY (rowid=?)" for table in BOTTOM_UP),
+        "USE TEMP B-TREE FOR ORDER BY",
+    ]
+
+
+BOTTOM_UP = ("instance", "series", "study", "patient")
+
+
+def test_a_walk_over_studies_follows_their_moments_without_sorting(index: SqliteIndex) -> None:
     compiled = sql.Compiled(asking(Level.STUDY, "PatientName", PatientID=Wildcard("*1")))
-    assert plan(index, compiled.walked(before=1000, floor=1, limit=10)) == [
-        "SEARCH study USING INTEGER PRIMARY KEY (rowid>?)",
+    walk = f"SEARCH study USING INDEX study_by_moment ({MOMENT})"
+    assert plan(index, compiled.walked(**WINDOW)) == [
+        walk,
         "SEARCH patient USING INTEGER PRIMARY KEY (rowid=?)",
     ]
+    assert plan(index, compiled.counted(**WINDOW))[0] == walk
+    assert plan(index, compiled.floor(before=("9", 0))) == [walk]
+
+
+@pytest.mark.parametrize("level", [Level.PATIENT, Level.SERIES, Level.IMAGE])
+def test_a_walk_over_others_runs_down_the_ids_without_sorting(index: SqliteIndex, level: Level) -> None:
+    compiled = sql.Compiled(asking(level, "PatientName"))
+    window = WINDOW | {"before": (1000,), "floor": (1,)}
+    name = BOTTOM_UP[Level.IMAGE - level]
+    assert plan(index, compiled.walked(**window)) == [
+        f"SEARCH {name} USING INTEGER PRIMARY KEY (rowid>?)",
+        *(
+            f"SEARCH {table} USING INTEGER PRIMARY KEY (rowid=?)"
+            for table in BOTTOM_UP[Level.IMAGE - level + 1 :]
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "start", "end"),
+    [
+        ("20200115", "20200116", "20200115"),
+        (Range("20200101", "20200131"), "20200132", "20200101"),
+        (Range(None, "20191231"), "20191232", "0"),
+        (Range("20200101", None), ":", "20200101"),
+    ],
+)
+def test_a_walk_goes_no_further_than_the_dates(
+    index: SqliteIndex, key: Matching | str, start: str, end: str
+) -> None:
+    compiled = sql.Compiled(asking(Level.STUDY, "PatientName", StudyDate=key))
+    assert (compiled.order.start, compiled.order.end) == ((start, 0), (end, 0))
+    assert compiled.drivers == ()
+    assert plan(index, compiled.walk_probe()) == [f"SEARCH study USING INDEX study_by_moment ({MOMENT})"]
 
 
 def test_a_table_that_nobody_asks_for_is_not_joined(index: SqliteIndex) -> None:
     compiled = sql.Compiled(asking(Level.STUDY, "StudyID"))
-    assert "patient" not in compiled.walked(before=10, floor=1, limit=1).sql
+    assert "patient" not in compiled.walked(**WINDOW).sql
 
 
 @pytest.mark.parametrize(
-    "key", [{"PatientName": Wildcard("*smith")}, {"PatientID": Wildcard("?1")}, {"StudyDescription": "X"}]
+    "key",
+    [
+        {"PatientName": AnyOf((SingleValue("a"), Wildcard("*b")))},
+        {"PatientName": Words(("*a",))},
+        {"PatientName": Wildcard("*smith")},
+        {"PatientID": Wildcard("?1")},
+        {"StudyDescription": "X"},
+    ],
 )
 def test_a_pattern_without_a_beginning_leads_nowhere(key: dict[str, Matching | str]) -> None:
     assert sql.Compiled(asking(Level.STUDY, **key)).drivers == ()
 
 
-def drivers(**keys: Matching | str) -> tuple[sql.Driver, ...]:
-    return sql.Compiled(asking(Level.STUDY, **keys)).drivers
+def drivers(level: Level = Level.SERIES, **keys: Matching | str) -> tuple[plans.Driver, ...]:
+    return sql.Compiled(asking(level, **keys)).drivers
 
 
 def test_the_driver_with_the_least_below_it_is_chosen() -> None:
     several = drivers(PatientID="P1", StudyDate="20200115", AccessionNumber="A1")
-    chosen = sql.chosen(several, [(1, 500), (40, 40), (1, 900)], 10_000)
-    assert chosen is several[1]
+    chosen = plans.chosen(several, [(1, 500), (40, 40), (1, 900)], 10_000)
+    assert chosen == plans.Plan(several[1], 40)
 
 
 def test_many_matches_are_walked() -> None:
-    several = drivers(StudyDate=Range("20100101", None))
-    assert sql.chosen(several, [(sql.PROBE_LIMIT + 1, sql.PROBE_LIMIT + 1)], 1_000_000) is None
-    assert sql.chosen(several, [(sql.PROBE_LIMIT, sql.PROBE_LIMIT)], 1_000_000) is several[0]
+    several = drivers(PatientID=Wildcard("P*"))
+    over = plans.PROBE_LIMIT + 1
+    assert plans.chosen(several, [(over, over)], 1_000_000).driver is None
+    assert plans.chosen(several, [(over - 1, over - 1)], 1_000_000).driver is several[0]
 
 
 def test_without_an_index_there_is_a_walk() -> None:
-    assert sql.chosen((), [], 10) is None
+    assert plans.chosen((), [], 10).driver is None
+
+
+def test_an_order_that_cannot_be_walked_is_led_by_a_key() -> None:
+    several = drivers(StudyInstanceUID="1.2.3")
+    assert plans.chosen(several, [(1, 1_000_000)], None) == plans.Plan(several[0], 1_000_000)
 
 
 @pytest.mark.parametrize(
-    ("below", "newest", "keyed"),
+    ("below", "walk", "keyed"),
     [
         (0, 0, True),
-        (2000, 10, True),
+        (2000, 10, False),  # ten studies of that day
+        (2000, 2001, True),
         (10_000, 10_000_000, True),
         (10_000, 20_000, False),
-        (1_000_000, 10_000_000, False),
+        (1_000_000, 10_000_000, True),
+        (1_300_000, 10_000_000, False),
     ],
 )
-def test_keyed_paging_must_read_less_than_a_walk(below: int, newest: int, keyed: bool) -> None:
-    assert sql.is_keyed_better(below, newest) is keyed
+def test_what_is_sorted_is_a_small_part_of_a_walk(below: int, walk: int, keyed: bool) -> None:
+    assert plans.is_keyed_better(below, walk) is keyed

@@ -250,7 +250,7 @@ def test_pages_are_small_first_and_bounded_and_newest_first(index: SqliteIndex, 
 
 
 def test_a_long_walk_comes_up_for_air(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "WINDOW_IDS", 10)
+    monkeypatch.setattr(sql, "WINDOW_ROWS", 10)
     filled(index, 45)
     query = asking(Level.STUDY, "StudyID", StudyDescription=Wildcard("NOTHING*"))
     assert list(index.find(query)) == [[], [], [], [], []]

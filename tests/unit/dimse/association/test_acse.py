@@ -6,6 +6,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pynetdicom.pdu_items import SOPClassExtendedNegotiationSubItem
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 
 from pacsnode.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacsnode.dimse.association.acse import (
@@ -26,7 +29,7 @@ from pacsnode.dimse.association.acse import (
 from pacsnode.dimse.association.endings import ProtocolViolation
 from pacsnode.dimse.association.pdu import HEADER, PDUType
 from pacsnode.dimse.contexts import negotiate
-from tests.dimse_peers import VERIFICATION
+from tests.dimse_peers import STUDY_ROOT_FIND, VERIFICATION
 from tests.factories import CT
 from tests.unit.dicom.headers import Mutation, mutated
 
@@ -50,6 +53,7 @@ def requests(draw: st.DrawFn) -> AssociateRequest:
         proposals=proposals,
         max_pdu_bytes=draw(st.integers(0, 0xFFFFFFFF)),
         roles={proposal.abstract_syntax: draw(ROLES) for proposal in proposals if draw(st.booleans())},
+        extended=draw(st.dictionaries(UIDS, st.binary(max_size=9), max_size=3)),
     )
 
 
@@ -57,7 +61,7 @@ REQUEST = AssociateRequest(
     "PACSNODE", "CT1", APPLICATION_CONTEXT_NAME,
     (Proposal(1, VERIFICATION, ("1.2.840.10008.1.2",)),
      Proposal(3, CT, ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2"))),
-    16384, {CT: Roles(is_scu=True, is_scp=True)},
+    16384, {CT: Roles(is_scu=True, is_scp=True)}, {STUDY_ROOT_FIND: bytes(7)},
 )  # fmt: skip
 
 
@@ -84,12 +88,13 @@ def test_an_accept_is_read_back(request: AssociateRequest, data: st.DataObject) 
         Decision(p.context_id, p.abstract_syntax, data.draw(st.integers(0, 4)), p.transfer_syntaxes[-1])
         for p in request.proposals
     )
-    pdu = encode_accept(request, decisions, request.roles, our_max_pdu_bytes=131072)
+    pdu = encode_accept(request, decisions, request.roles, request.extended, our_max_pdu_bytes=131072)
     assert pdu[0] == PDUType.A_ASSOCIATE_AC
     found = decode_accept(body_of(pdu))
     assert isinstance(found, AssociateAccept)
     assert found.max_pdu_bytes == 131072
     assert found.roles == request.roles
+    assert found.extended == request.extended
     assert [(d.context_id, d.result) for d in found.decisions] == [
         (d.context_id, d.result) for d in decisions
     ]
@@ -200,8 +205,8 @@ def test_a_refused_context_may_come_without_a_transfer_syntax(result: int) -> No
 BODY = request_body()
 DECISIONS = (Decision(1, VERIFICATION, 0, "1.2.840.10008.1.2"), Decision(3, CT, 3, "1.2.840.10008.1.2"))
 ACCEPT = body_of(
-    encode_accept(REQUEST, DECISIONS,
-                  REQUEST.roles, our_max_pdu_bytes=16384)
+    encode_accept(REQUEST, DECISIONS, REQUEST.roles,
+                  REQUEST.extended, our_max_pdu_bytes=16384)
 )  # fmt: skip
 MUTATIONS = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 6), st.binary(max_size=6)), max_size=5)
 
@@ -242,7 +247,7 @@ def test_a_context_id_twice_is_a_violation() -> None:
         decode_request(request_body(twice))
 
 
-@pytest.mark.parametrize("kind", [0x10, 0x20, 0x21, 0x30, 0x40, 0x50, 0x54])
+@pytest.mark.parametrize("kind", [0x10, 0x20, 0x21, 0x30, 0x40, 0x50, 0x54, 0x56])
 @pytest.mark.parametrize("more", [1, 7, 0xFFFF])
 def test_an_item_that_is_longer_than_what_holds_it_is_a_violation(kind: int, more: int) -> None:
     body, decode = (ACCEPT, decode_accept) if kind == 0x21 else (BODY, decode_request)
@@ -278,12 +283,72 @@ def test_syntaxes_that_are_no_uids_are_refused_and_not_repeated(wrong: bytes) ->
 
 
 def test_other_user_information_is_read_over() -> None:
-    """User identity, asynchronous operations, extended negotiation: not answered means not agreed."""
-    more = (
-        b"\x53\0\0\x04\0\0\0\0" + b"\x58\0\0\x0a\1\0\0\4user\0\0" + b"\x56\0" + struct.pack(">HH", 19 + 3, 17)
-    )
-    more += b"1.2.840.10008.1.1" + b"\1\1\1"
+    """User identity, asynchronous operations, common extended negotiation: not answered means not agreed."""
+    more = b"\x53\0\0\x04\0\0\0\0" + b"\x58\0\0\x0a\1\0\0\4user\0\0" + b"\x57\0\0\x04\0\2\x31\x2e"
     user = BODY.rindex(b"\x50\0", 0, BODY.index(b"\x51\0\0\x04"))
     (length,) = struct.unpack_from(">H", BODY, user + 2)
     body = BODY[: user + 2] + struct.pack(">H", length + len(more)) + BODY[user + 4 :] + more
     assert decode_request(body) == REQUEST
+
+
+# Extended negotiation (PS3.7 D.3.3.5), against pynetdicom's codec
+
+
+def with_user_item(item: bytes) -> bytes:
+    user = BODY.rindex(b"\x50\0", 0, BODY.index(b"\x51\0\0\x04"))
+    (length,) = struct.unpack_from(">H", BODY, user + 2)
+    return BODY[: user + 2] + struct.pack(">H", length + len(item)) + BODY[user + 4 :] + item
+
+
+@pytest.mark.parametrize("value", [b"", b"\0", b"\0\x05", b"\0\x051.2.", b"\xff\xff1.2.3"])
+def test_an_extended_negotiation_that_is_cut_off_is_a_violation(value: bytes) -> None:
+    with pytest.raises(ProtocolViolation, match="extended negotiation"):
+        decode_request(with_user_item(b"\x56\0" + struct.pack(">H", len(value)) + value))
+
+
+def test_an_extended_negotiation_may_be_empty_and_the_last_one_counts() -> None:
+    items = b"".join(
+        b"\x56\0" + struct.pack(">HH", 2 + 5 + len(said), 5) + b"1.2.3" + said for said in (b"\1", b"")
+    )
+    assert decode_request(with_user_item(items)).extended == {STUDY_ROOT_FIND: bytes(7), "1.2.3": b""}
+
+
+@settings(max_examples=50)
+@given(requests())
+def test_pynetdicom_reads_what_we_propose(request: AssociateRequest) -> None:
+    pdu = A_ASSOCIATE_RQ()
+    pdu.decode(encode_request(request, our_max_pdu_bytes=1 << 16))
+    found = {
+        str(item.sop_class_uid): item.service_class_application_information
+        for item in pdu.user_information.user_data
+        if isinstance(item, SOPClassExtendedNegotiationSubItem)
+    }
+    assert found == request.extended
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(UIDS, st.binary(min_size=1, max_size=9), max_size=3))
+def test_what_pynetdicom_proposes_is_read(extended: dict[str, bytes]) -> None:
+    items = b""
+    for uid, said in extended.items():
+        item = SOPClassExtendedNegotiation()
+        item.sop_class_uid = uid
+        item.service_class_application_information = said
+        sub_item = SOPClassExtendedNegotiationSubItem()
+        sub_item.from_primitive(item)
+        items += sub_item.encode()
+    found = decode_request(with_user_item(items)).extended
+    assert found == {STUDY_ROOT_FIND: bytes(7)} | extended
+
+
+@settings(max_examples=50)
+@given(requests())
+def test_pynetdicom_reads_what_we_answer(request: AssociateRequest) -> None:
+    pdu = A_ASSOCIATE_AC()
+    pdu.decode(encode_accept(request, (), {}, request.extended, our_max_pdu_bytes=1 << 16))
+    found = {
+        str(item.sop_class_uid): item.service_class_application_information
+        for item in pdu.user_information.user_data
+        if isinstance(item, SOPClassExtendedNegotiationSubItem)
+    }
+    assert found == request.extended

@@ -71,6 +71,23 @@ def test_an_association_is_made_used_and_released() -> None:
     }
 
 
+def test_options_are_proposed_and_no_more_is_agreed_upon_than_was_proposed() -> None:
+    """PS3.7 D.3.3.5; a peer may answer fewer bytes, and should not answer others."""
+    seen: list[AssociateRequest] = []
+
+    def answer(connection: socket.socket) -> None:
+        seen.append(accepting(connection, extended={CT: b"\1\1\0\1\1", MR: b"\1", VERIFICATION: b"\1"}))
+        released(connection)
+
+    proposed = {CT: b"\1\0\1\1", MR: b"\1\1"}
+    with CalledPeer(answer) as peer:
+        conversation = associate(CALLER, Remote("STORE", "127.0.0.1", peer.port), CONTEXTS, extended=proposed)
+        conversation.release()
+    assert seen[0].extended == proposed
+    found = {context.abstract_syntax: context.extended for context in conversation.contexts.values()}
+    assert found == {VERIFICATION: b"", CT: b"\1\0\0\1", MR: b"\1"}
+
+
 def test_contexts_that_are_refused_or_answered_wrongly_are_not_used() -> None:
     """A transfer syntax that was not proposed is none to send in."""
     results = {1: (3, EXPLICIT), 3: (0, EXPLICIT), 5: (0, EXPLICIT)}

@@ -37,12 +37,17 @@ def remote(peer: CalledPeer) -> Remote:
 
 
 def answering(
-    *answers: bytes, results: dict[int, tuple[int, str]] | None = None
+    *answers: bytes,
+    results: dict[int, tuple[int, str]] | None = None,
+    extended: dict[str, bytes] | None = None,
+    seen: list[AssociateRequest] | None = None,
 ) -> Callable[[socket.socket], Received]:
     """Return a peer that accepts, takes one request, answers it and is released; the request is its result."""
 
     def answer(connection: socket.socket) -> Received:
-        accepting(connection, results=results)
+        request_of_association = accepting(connection, results=results, extended=extended)
+        if seen is not None:
+            seen.append(request_of_association)
         request = read_message(connection)
         connection.sendall(b"".join(answers))
         released(connection)

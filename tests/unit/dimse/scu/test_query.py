@@ -5,7 +5,9 @@ from io import BytesIO
 import pytest
 from pydicom.filereader import read_dataset
 
+from pacsnode.dicom.query import BASELINE, Options
 from pacsnode.dimse import scu
+from pacsnode.dimse.association.acse import AssociateRequest
 from pacsnode.dimse.association.command import CommandSet, Element
 from pacsnode.dimse.association.pdu import a_abort
 from pacsnode.dimse.scu import RemoteFailure
@@ -87,3 +89,38 @@ def test_a_query_that_is_given_up_is_aborted() -> None:
         next(matches)
         matches.close()  # type: ignore[attr-defined]
     assert peer.results == [a_abort(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("options", "proposed", "answered", "agreed"),
+    [
+        (BASELINE, {}, {}, BASELINE),
+        (
+            Options(relational=True),
+            {STUDY_ROOT_FIND: b"\1"},
+            {STUDY_ROOT_FIND: b"\1"},
+            Options(relational=True),
+        ),
+        (Options(fuzzy_names=True), {STUDY_ROOT_FIND: b"\0\0\1"}, {}, BASELINE),
+        (
+            Options(fuzzy_names=True, multiple_value=True),
+            {STUDY_ROOT_FIND: b"\0\0\1\0\0\0\1"},
+            {STUDY_ROOT_FIND: b"\1\1\1"},
+            Options(fuzzy_names=True),
+        ),
+    ],
+)
+def test_options_are_proposed_and_what_is_agreed_upon_is_told(
+    options: Options, proposed: dict[str, bytes], answered: dict[str, bytes], agreed: Options
+) -> None:
+    """PS3.4 C.5.1.1: what is not answered, or answered too short, was not agreed upon."""
+    seen = list[AssociateRequest]()
+    told: list[Options] = []
+    answer = answering(response_message(FIND, 1, 0), extended=answered, seen=seen)
+    with CalledPeer(answer) as peer:
+        found = scu.find(
+            CALLER, remote(peer), study(), patient_root=False, options=options, on_agreed=told.append
+        )
+        assert list(found) == []
+    assert seen[0].extended == proposed
+    assert told == [agreed]

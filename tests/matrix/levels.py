@@ -1,0 +1,263 @@
+"""Levels, models and what is answered (PS3.4 C.4.1, C.6.1, C.6.2)."""
+
+from tests.matrix.archive import uid
+from tests.matrix.cases import Case
+
+LEVELS = (
+    Case(
+        section="C.4.1.3.1.1",
+        says="patients",
+        level="PATIENT",
+        root="P",
+        keys={"PatientName": ""},
+        found="P1 P2 P3 P4 none P6 P7 P8 P9 P10 P11 P12 OLD ZONE",
+        is_free=True,
+    ),
+    Case(
+        section="C.4.1.3.1.1",
+        says="patients by a wild card in the ID",
+        level="PATIENT",
+        root="P",
+        keys={"PatientID": "P?"},
+        found="P1 P2 P3 P4 P6 P7 P8 P9",
+    ),
+    Case(
+        section="C.4.1.3.1.1",
+        says="a patient",
+        level="PATIENT",
+        root="P",
+        keys={"PatientID": "P1"},
+        found="P1",
+    ),
+    Case(
+        section="C.4.1.3.1.1",
+        says="studies of a patient",
+        root="P",
+        keys={"PatientID": "P1", "StudyInstanceUID": ""},
+        found="a m",
+    ),
+    Case(
+        section="C.6.2.1.2",
+        says="the patient's attributes are the study's in the Study Root model",
+        keys={"PatientID": "P1", "StudyInstanceUID": ""},
+        found="a m",
+    ),
+    Case(
+        section="C.4.1.3.1.1",
+        says="series of a study",
+        level="SERIES",
+        keys={"StudyInstanceUID": uid("a"), "SeriesInstanceUID": ""},
+        found="a1 a2",
+    ),
+    Case(
+        section="C.4.1.3.1.1",
+        says="series of a study, Patient Root",
+        level="SERIES",
+        root="P",
+        keys={"PatientID": "P1", "StudyInstanceUID": uid("a"), "SeriesInstanceUID": ""},
+        found="a1 a2",
+    ),
+    Case(
+        section="C.4.1.3.1.1",
+        says="instances of a series",
+        level="IMAGE",
+        keys={"StudyInstanceUID": uid("a"), "SeriesInstanceUID": uid("a1"), "SOPInstanceUID": ""},
+        found="a11 a12",
+    ),
+    Case(
+        section="C.4.1.3.1.1",
+        says="the study of another patient is not below this one",
+        level="SERIES",
+        root="P",
+        keys={"PatientID": "P2", "StudyInstanceUID": uid("a"), "SeriesInstanceUID": ""},
+        found="",
+    ),
+    Case(
+        section="C.4.1.1.3.1",
+        says="a key above the level is matched",
+        level="SERIES",
+        keys={"StudyInstanceUID": uid("a"), "PatientID": "P2", "SeriesInstanceUID": ""},
+        found="",
+        is_free=True,
+    ),
+)
+
+RELATIONAL = (
+    Case(
+        section="C.4.1.2.2.1",
+        says="series of all studies",
+        level="SERIES",
+        keys={"Modality": "MR"},
+        found="c1 g1 h1 i1 j1 k1",
+        is_free=True,
+    ),
+    Case(
+        section="C.4.1.2.2.1",
+        says="series of a patient",
+        level="SERIES",
+        keys={"PatientID": "P1", "Modality": "CT"},
+        found="a1 m1",
+        is_free=True,
+    ),
+    Case(
+        section="C.4.1.2.2.1",
+        says="instances of a study",
+        level="IMAGE",
+        keys={"StudyInstanceUID": uid("a")},
+        found="a11 a12 a21",
+        is_free=True,
+    ),
+    Case(
+        section="C.4.1.2.2.1",
+        says="instances by a list of studies",
+        level="IMAGE",
+        keys={"StudyInstanceUID": f"{uid('b')}\\{uid('d')}"},
+        found="b11 d11",
+        is_free=True,
+    ),
+)
+
+MODALITIES = (
+    Case(section="C.6.2.1.1", says="one of the study's", keys={"ModalitiesInStudy": "SR"}, found="a"),
+    Case(section="C.6.2.1.1", says="another one", keys={"ModalitiesInStudy": "CT"}, found="a b c f l m"),
+    Case(section="C.6.2.1.1", says="none has it", keys={"ModalitiesInStudy": "NM"}, found=""),
+    Case(
+        section="C.2.2.2.8",
+        says="without negotiation any of several",
+        keys={"ModalitiesInStudy": "SR\\PT"},
+        found="a c",
+        is_free=True,
+    ),
+    Case(section="C.6.2.1.1", says="with a wild card", keys={"ModalitiesInStudy": "?A"}, found="d"),
+)
+
+ANSWERS = (
+    Case(
+        section="C.4.1.1.3.2",
+        says="all that is asked for comes back",
+        keys={
+            "PatientID": "P1",
+            "StudyID": "001",
+            "StudyDate": "",
+            "ModalitiesInStudy": "",
+            "NumberOfStudyRelatedSeries": "",
+            "NumberOfStudyRelatedInstances": "",
+        },
+        found="a",
+        values={
+            "StudyDate": "20200115",
+            "ModalitiesInStudy": "CT\\SR",
+            "NumberOfStudyRelatedSeries": "2",
+            "NumberOfStudyRelatedInstances": "3",
+        },
+    ),
+    Case(
+        section="C.4.1.1.3.2",
+        says="a supported key without a value comes back empty",
+        keys={"StudyInstanceUID": uid("e"), "PatientName": "", "AccessionNumber": "", "StudyTime": ""},
+        found="e",
+        values={"PatientName": "", "AccessionNumber": "", "StudyTime": ""},
+    ),
+    Case(
+        section="C.4.1.1.4",
+        says="a key that is not supported is left out and said",
+        keys={"StudyInstanceUID": uid("a"), "SliceThickness": ""},
+        found="a",
+        pending=0xFF01,
+        is_free=True,
+    ),
+    Case(
+        section="C.4.1.1.4",
+        says="a key below the level is not supported at it",
+        keys={"StudyInstanceUID": uid("a"), "SeriesNumber": ""},
+        found="a",
+        pending=0xFF01,
+        is_free=True,
+    ),
+    Case(
+        section="C.4.1.1.4",
+        says="Retrieve AE Title, availability, time zone and character set are no such keys",
+        keys={
+            "StudyInstanceUID": uid("a"),
+            "SpecificCharacterSet": "ISO_IR 100",
+            "RetrieveAETitle": "",
+            "InstanceAvailability": "",
+            "TimezoneOffsetFromUTC": "",
+        },
+        found="a",
+        values={"RetrieveAETitle": "PACSNODE", "InstanceAvailability": "ONLINE"},
+        is_free=True,
+    ),
+    Case(
+        section="C.4.1.1.3.2",
+        says="keys above the level come back",
+        level="SERIES",
+        keys={"StudyInstanceUID": uid("b"), "SeriesInstanceUID": "", "PatientName": "", "StudyDate": ""},
+        found="b1",
+        values={"PatientName": "Doe^Jane", "StudyDate": "20200116"},
+        is_free=True,
+    ),
+    Case(
+        section="C.6.1.1.2",
+        says="counts of a patient",
+        level="PATIENT",
+        root="P",
+        keys={
+            "PatientID": "P1",
+            "NumberOfPatientRelatedStudies": "",
+            "NumberOfPatientRelatedSeries": "",
+            "NumberOfPatientRelatedInstances": "",
+        },
+        found="P1",
+        values={
+            "NumberOfPatientRelatedStudies": "2",
+            "NumberOfPatientRelatedSeries": "3",
+            "NumberOfPatientRelatedInstances": "4",
+        },
+    ),
+)
+
+REFUSED = (
+    Case(section="C.4.1.1.4", says="an unknown level", level="THING", keys={}, found=None, status=0xA900),
+    Case(
+        section="C.6.2.1",
+        says="PATIENT in the Study Root model",
+        level="PATIENT",
+        keys={},
+        found=None,
+        status=0xA900,
+    ),
+    Case(section="C.4.1.1.4", says="no level", level="", keys={"PatientID": ""}, found=None, status=0xA900),
+    Case(
+        section="PS3.5 9.1",
+        says="a UID that is none",
+        keys={"StudyInstanceUID": "1.2.x"},
+        found=None,
+        status=0xA900,
+        is_free=True,
+    ),
+    Case(
+        section="PS3.5 6.2",
+        says="a day that the calendar has not",
+        keys={"StudyDate": "20200230"},
+        found=None,
+        status=0xA900,
+        is_free=True,
+    ),
+    Case(
+        section="C.2.2.2.5",
+        says="a range with three ends",
+        keys={"StudyDate": "20200101-20200102-20200103"},
+        found=None,
+        status=0xA900,
+        is_free=True,
+    ),
+    Case(
+        section="C.2.2.2.5",
+        says="a range without ends",
+        keys={"StudyDate": "-"},
+        found=None,
+        status=0xA900,
+        is_free=True,
+    ),
+)
