@@ -14,7 +14,7 @@ from pacsnode.dicom.charset import folded
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.matching import is_visible, number, record_matches
 from pacsnode.dicom.query import Query, SingleValue
-from pacsnode.dicom.zones import ZONES, zone_keyword
+from pacsnode.dicom.zones import ZONES
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Adding, Arrival, Row
 from tests.factories_query import SENDERS, records
