@@ -191,7 +191,13 @@ class Policy:
             )
         if not self.services(peer):
             return Refused(Refusal.CALLING, f"{self.rule(peer)} allows nothing")
-        return Rights(self, comparable_ae_title(claim.calling_ae_title), called or self._titles[0], peer)
+        return self.rights(claim.calling_ae_title, claim.called_ae_title)
+
+    def rights(self, calling_ae_title: str, called_ae_title: str) -> Rights:
+        """Return what a caller may do once it is admitted. A called title that is not ours is the node's own."""
+        called = self._called.get(comparable_ae_title(called_ae_title), self._titles[0])
+        calling = comparable_ae_title(calling_ae_title)
+        return Rights(self, calling, called, self.peer(calling))
 
     def services(self, peer: Peer | None) -> frozenset[Service]:
         """Return what a peer may ask for; None is an unknown one."""

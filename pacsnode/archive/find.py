@@ -17,8 +17,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from pacsnode.access.policy import Rights
+from pacsnode.dicom.attributes import QUERY_RETRIEVE_LEVEL
 from pacsnode.dicom.query import Query
-from pacsnode.errors import PacsNodeError, QueryTooLarge
+from pacsnode.errors import InvalidIdentifier, PacsNodeError, QueryTooLarge
 from pacsnode.index.base import Index, Row
 
 
@@ -28,6 +30,16 @@ class Cancelled(PacsNodeError):
 
 def _never() -> bool:
     return False
+
+
+def refuse_relational(query: Query, rights: Rights) -> None:
+    """Refuse a query without the unique keys above its level to a peer that is to have them (PS3.4 C.4.1.2.1).
+
+    Raises `InvalidIdentifier`.
+    """
+    is_strict = rights.peer is not None and rights.peer.strict_hierarchy and not query.options.relational
+    if query.is_relational and is_strict:
+        raise InvalidIdentifier("a unique key above the level is missing", offending=(QUERY_RETRIEVE_LEVEL,))
 
 
 class Find:

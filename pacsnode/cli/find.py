@@ -110,7 +110,13 @@ def find(
 
         config = program.config(node__data_dir=data_dir)
         explain_query(
-            output, config, identifier, wanted, patient_root=patient_root, caller=options.calling_ae_title
+            output,
+            config,
+            identifier,
+            wanted,
+            patient_root=patient_root,
+            calling_ae_title=options.calling_ae_title or "",
+            called_ae_title=options.called_ae_title or "",
         )
     else:
         _ask(program, output, options, peer, identifier, wanted, patient_root=patient_root)

@@ -123,7 +123,10 @@ def _add(identifier: Dataset, key: str) -> None:
             raise click.BadParameter(f"{name} is a sequence: a value belongs to an attribute of its item")
         _item(within, name)
         return
-    within.add(DataElement(tag, vr, _value(vr, value), validation_mode=config.IGNORE))
+    try:
+        within.add(DataElement(tag, vr, _value(vr, value), validation_mode=config.IGNORE))
+    except (ValueError, OverflowError):  # what pydicom makes a number of, and is none
+        raise click.BadParameter(f"{value!r} is not a number") from None
 
 
 def _item(within: Dataset, name: str) -> Dataset:

@@ -46,16 +46,16 @@ def in_words(query: Query, *, with_values: bool) -> Iterator[tuple[str, str]]:
     """
     for key in query.keys:
         yield key.attribute.keyword, meaning(key, with_values=with_values)
-    matched = {key.attribute for key in query.keys}
+    matched = {key.attribute.keyword for key in query.keys}
     for attribute in query.returned:
-        if attribute not in matched:
+        if attribute.keyword not in matched:
             yield attribute.keyword, "universal matching: shown, whatever its value"
     yield from (("", remark) for remark in _remarks(query))
 
 
 def meaning(key: Key, *, with_values: bool) -> str:
     """Return what one key asks for."""
-    return _Wording(with_values=with_values).of(key.matching, key.attribute)
+    return _Wording(with_values=with_values, match_case=key.match_case).of(key.matching, key.attribute)
 
 
 def _remarks(query: Query) -> Iterator[str]:
@@ -105,15 +105,16 @@ def _offset(minutes: int) -> str:
 class _Wording:
     """Words for each rule, with what was asked for or with its length."""
 
-    def __init__(self, *, with_values: bool) -> None:
+    def __init__(self, *, with_values: bool, match_case: bool) -> None:
         self._with_values = with_values
+        self._match_case = match_case
 
     def of(self, matching: Matching, attribute: Attribute) -> str:
         match matching:
             case SingleValue(value):
-                return f"single value matching: {_compared(attribute)}{self._shown(attribute, value)}"
+                return f"single value matching: {self._compared(attribute)}{self._shown(attribute, value)}"
             case Wildcard(pattern):
-                return f"wild card matching: {_compared(attribute)}{self._shown(attribute, pattern)}"
+                return f"wild card matching: {self._compared(attribute)}{self._shown(attribute, pattern)}"
             case ValueList(values):
                 rule = "list of UID matching" if attribute.vr == "UI" else "several values"
                 return f"{rule}: any of {_some([self._shown(attribute, value) for value in values])}"
@@ -136,7 +137,10 @@ class _Wording:
             case AllOf(matchings):
                 return f"multiple value matching: some value for each of: {self._each(matchings, attribute)}"
             case Items(keys):
-                parts = [f"{key.attribute.keyword} by {self.of(key.matching, key.attribute)}" for key in keys]
+                parts = [
+                    f"{key.attribute.keyword} by {meaning(key, with_values=self._with_values)}"
+                    for key in keys
+                ]
                 return f"sequence matching: one item with {_some(parts, '; ')}"
         raise AssertionError(matching)
 
@@ -157,8 +161,9 @@ class _Wording:
         more = len(value) - _MAX_CHARACTERS
         return f'"{value[:_MAX_CHARACTERS]}"' + (f" and {more} characters more" if more > 0 else "")
 
-
-def _compared(attribute: Attribute) -> str:
-    if attribute.vr == "PN":
-        return "whatever case and accents, "
-    return "as a number, " if attribute.vr in NUMERIC_VRS else ""
+    def _compared(self, attribute: Attribute) -> str:
+        if attribute.vr == "PN":
+            return "whatever case and accents, "
+        if attribute.vr in NUMERIC_VRS:
+            return "as a number, "
+        return "" if self._match_case else "whatever case, "

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 
-from pacsnode.archive.find import Cancelled, Find
+from pacsnode.archive.find import Cancelled, Find, refuse_relational
 from pacsnode.dicom.attributes import STANDARD, Catalogue
 from pacsnode.dicom.identifier import parse
 from pacsnode.dicom.query import Query
@@ -15,13 +15,12 @@ from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.contexts import FIND_MODELS, options_of
 from pacsnode.dimse.query_log import log_query
 from pacsnode.dimse.status import FindStatus
-from pacsnode.errors import InvalidIdentifier, PacsNodeError
+from pacsnode.errors import PacsNodeError
 from pacsnode.observe import Observer, QueryAnswered
 
 MAX_IDENTIFIER_BYTES = 4 << 20
 
 _ANSWERS_PER_WRITE = 64
-_QUERY_RETRIEVE_LEVEL = 0x00080052
 
 
 @dataclass(slots=True)
@@ -94,12 +93,7 @@ class QuerySCP:
             match_case=self._match_case,
         )
         log_query("C-FIND", query)
-        peer = rights.peer
-        is_strict = peer is not None and peer.strict_hierarchy and not query.options.relational
-        if query.is_relational and is_strict:
-            raise InvalidIdentifier(
-                "a unique key above the level is missing", offending=(_QUERY_RETRIEVE_LEVEL,)
-            )
+        refuse_relational(query, rights)
         return replace(query, visibility=rights.visibility)
 
     def _answer(

@@ -6,23 +6,26 @@ step.
 
 import sqlite3
 
-from pacsnode.dicom.attributes import Level
+from pacsnode.dicom.attributes import Catalogue, Level
 from pacsnode.dicom.uid import packed
+from pacsnode.dicom.zones import ZONES
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index import schema
 from pacsnode.index.base import Added, Adding, Arrival, Located
-from pacsnode.index.columns import COLUMNS, Value
+from pacsnode.index.columns import COLUMNS, Value, columns_of
+from pacsnode.index.commons import Commons
 from pacsnode.index.dictionaries import Dictionaries
 from pacsnode.index.entities import Entities
 from pacsnode.index.sql import LOCATED, UPWARDS
 
 _OWN = (
     "series, sop_instance_uid, uid_hash, version, is_served, sop_class, transfer_syntax, sender, "
-    "character_set, received_at_ms, file_length, file_crc32c, file_meta_length, data_set_crc32c"
+    "character_set, received_at_ms, file_length, file_crc32c, file_meta_length, data_set_crc32c, "
+    "common, timezone_offset_from_utc"
 )
 _MARKS = ", ".join("?" * len(_OWN.split(", ")))
-_IMAGE = COLUMNS[Level.IMAGE]
-_INSERT = f"INSERT INTO instance ({_OWN}, {_IMAGE.names}) VALUES ({_MARKS}, {_IMAGE.marks})"
+_NAMES, _VALUES = COLUMNS[Level.IMAGE].names, COLUMNS[Level.IMAGE].marks
+_INSERT = f"INSERT INTO instance ({_OWN}, {_NAMES}) VALUES ({_MARKS}, {_VALUES})"
 _SPOOL = "INSERT INTO spooled (token, instance) VALUES (?, ?)"
 _IS_KNOWN = "SELECT 1 FROM instance WHERE uid_hash = ? AND sop_instance_uid = ? LIMIT 1"
 _VERSIONS = f"""SELECT instance.is_served, {LOCATED} FROM instance {UPWARDS}
@@ -33,13 +36,16 @@ _NEW = Added(Adding.NEW)
 class Additions:
     """The one who adds; `forget` as in `Entities`."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
         self._dictionaries = Dictionaries()
-        self._entities = Entities(self._dictionaries)
+        self._entities = Entities(self._dictionaries, catalogue)
+        self._commons = Commons()
+        self._image = columns_of(catalogue)[Level.IMAGE]
 
     def forget(self) -> None:
         """Read everything anew from now on."""
         self._dictionaries.forget()
+        self._commons.forget()
         self._entities.forget()
 
     def outdated(self) -> None:
@@ -78,6 +84,7 @@ class Additions:
     ) -> None:
         header, entities, dictionaries = arrival.header, self._entities, self._dictionaries
         series = entities.series_of(connection, arrival)
+        timezone = header.values.get(ZONES[Level.IMAGE].keyword)
         row: list[Value] = [
             series.id,
             uid,
@@ -93,7 +100,9 @@ class Additions:
             schema.signed(arrival.file_crc32c),
             arrival.file_length - arrival.data_set_length,
             schema.signed(arrival.data_set_crc32c),
-            *_IMAGE.row(header.values),
+            self._commons.number(connection, header.values),
+            None if timezone == series.timezone else timezone,
+            *self._image.row(header.values),
         ]
         instance_id = connection.execute(_INSERT, row).lastrowid
         connection.execute(_SPOOL, (arrival.token, instance_id))

@@ -18,19 +18,20 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pacsnode.dicom.attributes import Level
+from pacsnode.dicom.attributes import Catalogue, Level
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.matching import without_case
 from pacsnode.dicom.uid import packed
 from pacsnode.index import lookups, schema
 from pacsnode.index.base import Arrival
-from pacsnode.index.columns import COLUMNS, Value
+from pacsnode.index.columns import COLUMNS, Value, columns_of
 from pacsnode.index.dictionaries import Dictionaries
 from pacsnode.index.identity import Person
 
 _MAX_KNOWN = 1024
 _IDENTITY = ("PatientID", "IssuerOfPatientID")
 _PERSON = ("PatientName", "PatientBirthDate", "PatientSex")
+_TIMEZONE = "TimezoneOffsetFromUTC"
 
 
 @dataclass(slots=True)
@@ -74,6 +75,7 @@ class Series(Entity):
 
     study: Study
     modality: str
+    timezone: str
 
 
 def _person(values: Mapping[str, str]) -> Person:
@@ -91,11 +93,11 @@ def _insertion(level: Level, more: str) -> str:
 
 
 def _selection(level: Level, more: str, where: str) -> str:
-    """Return the statement for id, served instances, `more`, then the attributes in the table's order."""
+    """Return the statement for id, served instances, `more`, `extra`, then the attributes in the table's order."""
     table = schema.TABLES[level]
     attributes = ", ".join(f'"{attribute.column}"' for attribute in table.stored)
     served = schema.counting(level, Level.IMAGE)
-    return f"SELECT id, {served}, {more}, {attributes} FROM {table.name} WHERE {where}"
+    return f"SELECT id, {served}, {more}, extra, {attributes} FROM {table.name} WHERE {where}"
 
 
 _INSERT_PATIENT = _insertion(Level.PATIENT, "character_set")
@@ -132,8 +134,9 @@ _SOP_CLASSES = """SELECT DISTINCT sop_class.uid FROM series CROSS JOIN instance 
 class Entities:
     """The writer's view of patients, studies and series."""
 
-    def __init__(self, dictionaries: Dictionaries) -> None:
+    def __init__(self, dictionaries: Dictionaries, catalogue: Catalogue) -> None:
         self._dictionaries = dictionaries
+        self._columns = columns_of(catalogue)
         self._patients: dict[int, Patient] = {}
         self._studies: dict[str, Study] = {}
         self._series: dict[tuple[str, str], Series] = {}
@@ -214,9 +217,9 @@ class Entities:
     def _patient(self, connection: sqlite3.Connection, patient_id: int) -> Patient:
         patient = self._patients.get(patient_id)
         if patient is None:
-            row = connection.execute(_PATIENT, (patient_id,)).fetchone()
-            values = _values(Level.PATIENT, row[3:])
-            patient = Patient(row[0], _empty(Level.PATIENT, values), row[1], None, _identifying(values))
+            row_id, served, _, extra, *columns = connection.execute(_PATIENT, (patient_id,)).fetchone()
+            values = self._columns[Level.PATIENT].read(extra, columns)
+            patient = Patient(row_id, self._empty(Level.PATIENT, values), served, None, _identifying(values))
             self._patients[patient_id] = patient
         return patient
 
@@ -224,8 +227,8 @@ class Entities:
         row = connection.execute(_STUDY, (packed(uid),)).fetchone()
         if row is None:
             return None
-        row_id, served, patient_id, modalities, classes, *values = row
-        empty = _empty(Level.STUDY, _values(Level.STUDY, values))
+        row_id, served, patient_id, modalities, classes, extra, *values = row
+        empty = self._empty(Level.STUDY, self._columns[Level.STUDY].read(extra, values))
         patient = self._patient(connection, patient_id)
         return Study(row_id, empty, served, None, patient, _split(modalities), _split(classes))
 
@@ -233,15 +236,18 @@ class Entities:
         row = connection.execute(_SERIES, (packed(header.series_instance_uid), study.id)).fetchone()
         if row is None:
             return None
-        row_id, served, modality, *values = row
-        empty = _empty(Level.SERIES, _values(Level.SERIES, values))
-        return Series(row_id, empty, served, None, study, modality or "")
+        row_id, served, modality, extra, *columns = row
+        values = self._columns[Level.SERIES].read(extra, columns)
+        timezone = values.get(_TIMEZONE, "")
+        return Series(
+            row_id, self._empty(Level.SERIES, values), served, None, study, modality or "", timezone
+        )
 
     def _make_patient(self, connection: sqlite3.Connection, arrival: Arrival) -> Patient:
         values = arrival.header.values
-        row = [self._character_set(connection, arrival), *COLUMNS[Level.PATIENT].row(values)]
+        row = [self._character_set(connection, arrival), *self._columns[Level.PATIENT].row(values)]
         row_id = _inserted(connection, _INSERT_PATIENT, row)
-        patient = Patient(row_id, _empty(Level.PATIENT, values), 0, arrival.token, _identifying(values))
+        patient = Patient(row_id, self._empty(Level.PATIENT, values), 0, arrival.token, _identifying(values))
         self._patients[row_id] = patient
         _keep_name(connection, row_id, values)
         return patient
@@ -256,8 +262,8 @@ class Entities:
             arrival.received_at_ms,
             character_set,
         ]
-        row_id = _inserted(connection, _INSERT_STUDY, own + COLUMNS[Level.STUDY].row(header.values))
-        return Study(row_id, _empty(Level.STUDY, header.values), 0, arrival.token, patient, set(), set())
+        row_id = _inserted(connection, _INSERT_STUDY, own + self._columns[Level.STUDY].row(header.values))
+        return Study(row_id, self._empty(Level.STUDY, header.values), 0, arrival.token, patient, set(), set())
 
     def _make_series(self, connection: sqlite3.Connection, study: Study, arrival: Arrival) -> Series:
         header = arrival.header
@@ -266,16 +272,16 @@ class Entities:
             packed(header.series_instance_uid),
             self._character_set(connection, arrival),
         ]
-        row_id = _inserted(connection, _INSERT_SERIES, own + COLUMNS[Level.SERIES].row(header.values))
-        empty = _empty(Level.SERIES, header.values)
-        return Series(row_id, empty, 0, arrival.token, study, header.values.get("Modality", ""))
+        row_id = _inserted(connection, _INSERT_SERIES, own + self._columns[Level.SERIES].row(header.values))
+        empty, get = self._empty(Level.SERIES, header.values), header.values.get
+        return Series(row_id, empty, 0, arrival.token, study, get("Modality", ""), get(_TIMEZONE, ""))
 
     def _learn_patient(self, connection: sqlite3.Connection, patient: Patient, arrival: Arrival) -> None:
         values = arrival.header.values
         if self._is_begun_anew(connection, Level.PATIENT, patient, arrival):
             patient.identifying = _identifying(values)
             _keep_name(connection, patient.id, values)
-        elif any(one in values for one in patient.empty) and patient.may_be(values):
+        elif not patient.empty.isdisjoint(values) and patient.may_be(values):
             learnt = self._filled(connection, Level.PATIENT, patient, values)
             patient.identifying |= {one: values[one] for one in learnt if one in _PERSON}
             if "PatientName" in learnt:
@@ -290,9 +296,13 @@ class Entities:
     def _learn_series(self, connection: sqlite3.Connection, series: Series, arrival: Arrival) -> None:
         values = arrival.header.values
         if self._is_begun_anew(connection, Level.SERIES, series, arrival):
-            series.modality = values.get("Modality", "")
-        elif "Modality" in self._filled(connection, Level.SERIES, series, values):
+            series.modality, series.timezone = values.get("Modality", ""), values.get(_TIMEZONE, "")
+            return
+        learnt = self._filled(connection, Level.SERIES, series, values)
+        if "Modality" in learnt:
             series.modality = values["Modality"]
+        if _TIMEZONE in learnt:
+            series.timezone = values[_TIMEZONE]
 
     def _is_begun_anew(
         self, connection: sqlite3.Connection, level: Level, entity: Entity, arrival: Arrival
@@ -300,11 +310,11 @@ class Entities:
         """Give a vacant entity the values of the arrival, unless it was made from them."""
         if entity.served or entity.source == arrival.token:
             return False
-        columns, values = COLUMNS[level], arrival.header.values
+        columns, values = self._columns[level], arrival.header.values
         row: list[Value] = [*columns.row(values), self._character_set(connection, arrival), entity.id]
         table = schema.TABLES[level].name
         connection.execute(f"UPDATE {table} SET {columns.assignments}, character_set = ? WHERE id = ?", row)
-        entity.empty, entity.source = _empty(level, values), arrival.token
+        entity.empty, entity.source = self._empty(level, values), arrival.token
         return True
 
     def _give_patient(self, connection: sqlite3.Connection, study: Study, arrival: Arrival) -> None:
@@ -319,9 +329,9 @@ class Entities:
         self, connection: sqlite3.Connection, level: Level, entity: Entity, values: Mapping[str, str]
     ) -> list[str]:
         """Fill what is empty and return the keywords."""
-        learnt = [keyword for keyword in entity.empty if values.get(keyword)]
+        learnt = [keyword for keyword in values if keyword in entity.empty and values[keyword]]
         if learnt:
-            assignments, row = COLUMNS[level].filling(values, learnt)
+            assignments, row = self._columns[level].filling(values, learnt)
             table = schema.TABLES[level].name
             connection.execute(f"UPDATE {table} SET {assignments} WHERE id = ?", (*row, entity.id))
             entity.empty.difference_update(learnt)
@@ -344,13 +354,11 @@ class Entities:
             ("\\".join(sorted(modalities)) or None, "\\".join(sorted(sop_classes)) or None, study_id),
         )
 
+    def _empty(self, level: Level, values: Mapping[str, str]) -> set[str]:
+        return {one for one in self._columns[level].keywords if one not in _IDENTITY and not values.get(one)}
+
     def _character_set(self, connection: sqlite3.Connection, arrival: Arrival) -> int:
         return self._dictionaries.character_set(connection, arrival.header.character_sets)
-
-
-def _keep_name(connection: sqlite3.Connection, patient_id: int, values: Mapping[str, str]) -> None:
-    if name := values.get("PatientName"):
-        lookups.keep_parts(connection, patient_id, name)
 
 
 def _inserted(connection: sqlite3.Connection, statement: str, row: list[Value]) -> int:
@@ -359,14 +367,10 @@ def _inserted(connection: sqlite3.Connection, statement: str, row: list[Value]) 
     return row_id
 
 
-def _values(level: Level, row: Iterable[Value]) -> dict[str, str]:
-    stored = schema.TABLES[level].stored
-    return {a.keyword: str(value) for a, value in zip(stored, row, strict=True) if value is not None}
-
-
-def _empty(level: Level, values: Mapping[str, str]) -> set[str]:
-    return {one for one in COLUMNS[level].keywords if one not in _IDENTITY and not values.get(one)}
-
-
 def _split(text: str | None) -> set[str]:
     return set(filter(None, (text or "").split("\\")))
+
+
+def _keep_name(connection: sqlite3.Connection, patient_id: int, values: Mapping[str, str]) -> None:
+    if name := values.get("PatientName"):
+        lookups.keep_parts(connection, patient_id, name)

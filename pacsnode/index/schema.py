@@ -1,4 +1,4 @@
-"""Tables and views of the index, derived from the attribute table.
+"""How the index keeps what it knows: the tables of the four levels and where in them an attribute is.
 
 The tables are compact and the views are for people: `patients`, `studies`, `study_series` and `instances`
 show UIDs as text and all attributes, so that `sqlite3 index-1.db 'SELECT * FROM studies'` answers questions
@@ -6,10 +6,17 @@ by hand.
 
 - A STORED or COMPUTED attribute of a level is a column of that level's table, under `Attribute.column`. A PN
   has a second one, `<column>_folded`, which is what is matched.
+- What the images of a series mostly have in common is not kept with each of them: `instance.common` is the id
+  of a row of `image_common`, which is there once for all images that agree.
+- Times, and positions, of images are packed to half their length (`packed_text`).
+- A sequence is the JSON text of its items (`Header.values`), in which names stand folded as well, under
+  `<Keyword>_folded`.
+- What the configuration adds (`index.extra_tags`) is in the column `extra`, a JSON object by keyword, with the
+  names folded as well.
 - UIDs of studies, series and instances are packed blobs; SOP classes, transfer syntaxes, senders and
   character sets are numbers of a small table. Character set 0 is the default repertoire.
-- A numeric attribute (IS, DS, US) is kept as a number, since that is how it is matched; text that is no
-  number stays text. Where the number does not give the text back (`01`, `1.50`), `as_sent` has it: a JSON
+- A numeric attribute (IS, DS, US) of one value is kept as a number, since that is how it is matched; text that
+  is no number stays text. Where the number does not give the text back (`01`, `1.50`), `as_sent` has it: a JSON
   object by keyword.
 - Counts and lists over children are kept in the transaction that changes them. They cover what is served; an
   entity whose number of instances is 0 is vacant, and not answered.
@@ -17,20 +24,19 @@ by hand.
 - Instances are found by `uid_hash`, the CRC32 of the packed UID. The index over 4 bytes takes a third of one
   over whole UIDs, which is 34 bytes an instance; that two UIDs share a hash costs one more look.
 - `spooled` has a row only for what the storage does not hold yet.
+- `timezone_offset_from_utc` is that of the data sets of a study, a series and, where it is another than its
+  series', of an instance.
 
-What is in a column of version 1 is pinned by a test: a change of the attribute table is a migration here.
+A change of the attribute table is a migration (`migrations`), which a test tells.
 """
 
+import re
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from pacsnode.database import Migration
-from pacsnode.dicom.attributes import ATTRIBUTES, UNIQUE_KEY, Attribute, Level, Source
+from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, UNIQUE_KEY, Attribute, Level, Source
 from pacsnode.dicom.matching import NUMERIC_VRS
-
-if TYPE_CHECKING:
-    import sqlite_utils
+from pacsnode.dicom.zones import ZONES
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,8 @@ class Table:
     @property
     def stored(self) -> tuple[Attribute, ...]:
         """The attributes that are a column by their name."""
-        return tuple(a for a in _of(self.level, Source.STORED) if a not in _SPECIAL)
+        own = tuple(a for a in _of(self.level, Source.STORED) if a not in _SPECIAL and not is_common(a))
+        return (*own, ZONES[self.level]) if self.level in (Level.STUDY, Level.SERIES) else own
 
     @property
     def computed(self) -> tuple[Attribute, ...]:
@@ -66,6 +73,32 @@ def _of(level: Level, source: Source) -> tuple[Attribute, ...]:
 # Kept in another form than as a column of text: packed UIDs, and numbers of a small table.
 _SPECIAL = tuple(UNIQUE_KEY[level] for level in (Level.STUDY, Level.SERIES, Level.IMAGE)) + tuple(
     a for a in ATTRIBUTES if a.keyword in ("SOPClassUID", "AvailableTransferSyntaxUID")
+)
+
+# The attributes of images that are no columns of `image_common`: they differ between the images of a series.
+_OWN_OF_IMAGE = frozenset(
+    (
+        "AcquisitionDateTime",
+        "AcquisitionNumber",
+        "AcquisitionTime",
+        "BitsAllocated",
+        "Columns",
+        "ContentDate",
+        "ContentTime",
+        "ImageIndex",
+        "ImagePositionPatient",
+        "InstanceCreationTime",
+        "InstanceNumber",
+        "NumberOfFrames",
+        "Rows",
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "TemporalPositionIdentifier",
+        "TimezoneOffsetFromUTC",
+    )
+)
+_PACKED = frozenset(
+    ("AcquisitionDateTime", "AcquisitionTime", "ImagePositionPatient", "InstanceCreationTime")
 )
 
 TABLES = {
@@ -101,7 +134,19 @@ def is_folded(attribute: Attribute) -> bool:
 
 def is_numeric(attribute: Attribute) -> bool:
     """Return whether the attribute is kept as a number, with `as_sent` beside it."""
-    return attribute.vr in NUMERIC_VRS and attribute.source is Source.STORED
+    is_number = attribute.vr in NUMERIC_VRS and not attribute.multi_valued
+    return is_number and attribute.source is Source.STORED and not attribute.is_extra
+
+
+def is_common(attribute: Attribute) -> bool:
+    """Return whether the attribute is a column of `image_common`."""
+    is_of_images = attribute.level is Level.IMAGE and attribute.source is Source.STORED
+    return is_of_images and not attribute.is_extra and attribute.keyword not in _OWN_OF_IMAGE
+
+
+def is_packed(attribute: Attribute) -> bool:
+    """Return whether the attribute is kept as `packed_text`."""
+    return attribute.keyword in _PACKED
 
 
 def is_uid(attribute: Attribute) -> bool:
@@ -109,10 +154,15 @@ def is_uid(attribute: Attribute) -> bool:
     return attribute in _SPECIAL
 
 
-def matched(attribute: Attribute) -> str:
-    """Return the SQL expression of the attribute as it is matched: names folded, UIDs packed."""
-    suffix = "_folded" if is_folded(attribute) else ""
-    return f'{TABLES[attribute.level].name}."{attribute.column}{suffix}"'
+def common() -> tuple[Attribute, ...]:
+    """Return the attributes of `image_common`."""
+    return tuple(a for a in ATTRIBUTES if is_common(a))
+
+
+def names_in(attribute: Attribute) -> tuple[Attribute, ...]:
+    """Return the person names in the items of a sequence; all of them, where a query asks for some attributes only."""
+    known = attribute if attribute.is_extra else BY_KEYWORD.get(attribute.keyword, attribute)
+    return tuple(item for item in known.items if item.vr == "PN")
 
 
 def uid_hash(packed_uid: bytes) -> int:
@@ -130,6 +180,30 @@ def uid_text(column: str) -> str:
     return f"rtrim(replace(hex({column}), 'A', '.'), 'F')"
 
 
+_DIGITS = "0123456789.-\\+e"  # and F for what is left over of the last byte
+_PACKABLE = re.compile(r"[0-9.\-\\+e]+", re.ASCII)
+_AS_HEX = str.maketrans(_DIGITS, "0123456789ABCDE")
+
+
+def packed_text(value: str) -> str | bytes:
+    """Return numbers, several too, dates and times with half a byte for each character; other text as it is."""
+    if not _PACKABLE.fullmatch(value):
+        return value
+    return bytes.fromhex(value.translate(_AS_HEX) + "F" * (len(value) & 1))
+
+
+def _unpacked_text(column: str) -> str:
+    text = f"hex({column})"
+    for digit, char in zip("ABCDE", _DIGITS[10:], strict=True):
+        text = f"replace({text}, '{digit}', '{char}')"
+    return f"CASE typeof({column}) WHEN 'blob' THEN rtrim({text}, 'F') ELSE {column} END"
+
+
+def matched(attribute: Attribute) -> str:
+    """Return the SQL expression of the attribute as it is matched: names folded, UIDs packed."""
+    return _kept(attribute, "_folded" if is_folded(attribute) else "")
+
+
 def text(attribute: Attribute) -> str:
     """Return the SQL expression of the attribute as the text that is answered."""
     table = TABLES[attribute.level].name
@@ -137,106 +211,28 @@ def text(attribute: Attribute) -> str:
         return "(SELECT uid FROM sop_class WHERE sop_class.id = instance.sop_class)"
     if attribute.keyword == "AvailableTransferSyntaxUID":
         return "(SELECT uid FROM transfer_syntax WHERE transfer_syntax.id = instance.transfer_syntax)"
-    column = f'{table}."{attribute.column}"'
-    if attribute in _SPECIAL:
+    column = _kept(attribute, "")
+    if is_uid(attribute):
         return uid_text(column)
     if is_numeric(attribute):
         return (
             f"CASE WHEN {table}.as_sent IS NULL THEN CAST({column} AS TEXT) ELSE "
             f"coalesce(json_extract({table}.as_sent, '$.{attribute.keyword}'), CAST({column} AS TEXT)) END"
         )
+    if names_in(attribute):
+        paths = ", ".join(f"'$.{name.keyword}_folded'" for name in names_in(attribute))
+        items = f"SELECT json_group_array(json_remove(value, {paths})) FROM json_each({column})"
+        return f"nullif(({items}), '[]')"
     return f"CAST({column} AS TEXT)" if attribute.vr == "IS" else column
 
 
-def _columns(table: Table) -> str:
-    columns = [f'"{a.column}"' for a in table.stored]
-    columns += [f'"{a.column}_folded"' for a in table.stored if is_folded(a)]
-    columns += [
-        f'"{a.column}"' if a.multi_valued else f'"{a.column}" INTEGER NOT NULL DEFAULT 0'
-        for a in table.computed
-    ]
-    return ", ".join(columns)
-
-
-_ENTITIES = (
-    f"""CREATE TABLE patient (
-        id INTEGER PRIMARY KEY, character_set INTEGER NOT NULL, {_columns(TABLES[Level.PATIENT])})""",
-    f"""CREATE TABLE study (
-        id INTEGER PRIMARY KEY, patient INTEGER NOT NULL REFERENCES patient, study_instance_uid BLOB NOT NULL,
-        character_set INTEGER NOT NULL, last_received_at_ms INTEGER NOT NULL, as_sent TEXT,
-        {_columns(TABLES[Level.STUDY])})""",
-    f"""CREATE TABLE series (
-        id INTEGER PRIMARY KEY, study INTEGER NOT NULL REFERENCES study, series_instance_uid BLOB NOT NULL,
-        character_set INTEGER NOT NULL, as_sent TEXT, {_columns(TABLES[Level.SERIES])})""",
-    f"""CREATE TABLE instance (
-        id INTEGER PRIMARY KEY, series INTEGER NOT NULL REFERENCES series, sop_instance_uid BLOB NOT NULL,
-        uid_hash INTEGER NOT NULL, version INTEGER NOT NULL, is_served INTEGER NOT NULL,
-        sop_class INTEGER NOT NULL, transfer_syntax INTEGER NOT NULL, sender INTEGER NOT NULL,
-        character_set INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, file_length INTEGER NOT NULL,
-        file_crc32c INTEGER NOT NULL, file_meta_length INTEGER NOT NULL, data_set_crc32c INTEGER NOT NULL,
-        as_sent TEXT, {_columns(TABLES[Level.IMAGE])})""",
-    "CREATE TABLE spooled (token INTEGER PRIMARY KEY, instance INTEGER NOT NULL REFERENCES instance)",
-)
-# Small tables of an id and a text that is there once.
-_DICTIONARIES = {
-    "sop_class": "uid",
-    "transfer_syntax": "uid",
-    "sender": "ae_title",
-    "character_set": "name",
-}
-# Name, table, columns, and whether they are unique.
-_INDEXES = (
-    ("patient_by_patient_id", "patient", ("patient_id",), False),
-    ("patient_by_name", "patient", ("patient_name_folded",), False),
-    ("study_by_uid", "study", ("study_instance_uid",), True),
-    ("study_by_patient", "study", ("patient",), False),
-    ("study_by_date", "study", ("study_date",), False),
-    ("study_by_accession_number", "study", ("accession_number",), False),
-    ("series_by_uid", "series", ("series_instance_uid", "study"), True),
-    ("series_by_study", "series", ("study",), False),
-    ("instance_by_uid_hash", "instance", ("uid_hash",), False),
-    ("instance_by_series", "instance", ("series",), False),
-    ("spooled_by_instance", "spooled", ("instance",), True),
-)
-_PARTIAL_INDEX = "CREATE INDEX instance_hidden ON instance (id) WHERE NOT is_served"
-
-
-def _texts(level: Level) -> str:
-    return ", ".join(f'{text(a)} AS "{a.column}"' for a in ATTRIBUTES if a.level is level)
-
-
-_VIEWS = {
-    "patients": f"""SELECT patient.id, {_texts(Level.PATIENT)} FROM patient
-        WHERE {TABLES[Level.PATIENT].visible}""",
-    "studies": f"""SELECT study.id, patient.patient_id, patient.patient_name,
-        datetime(last_received_at_ms / 1000, 'unixepoch') AS last_received, {_texts(Level.STUDY)}
-        FROM study JOIN patient ON patient.id = study.patient WHERE {TABLES[Level.STUDY].visible}""",
-    "study_series": f"""SELECT series.id, {_texts(Level.SERIES)},
-        {uid_text("study_instance_uid")} AS study_instance_uid
-        FROM series JOIN study ON study.id = series.study WHERE {TABLES[Level.SERIES].visible}""",
-    "instances": f"""SELECT instance.id, {_texts(Level.IMAGE)}, version, is_served,
-        {uid_text("series_instance_uid")} AS series_instance_uid,
-        {uid_text("study_instance_uid")} AS study_instance_uid,
-        (SELECT ae_title FROM sender WHERE sender.id = instance.sender) AS sender,
-        datetime(received_at_ms / 1000, 'unixepoch') AS received, file_length,
-        printf('%08x', file_crc32c & 0xffffffff) AS file_crc32c,
-        printf('%08x', data_set_crc32c & 0xffffffff) AS data_set_crc32c,
-        (SELECT token FROM spooled WHERE spooled.instance = instance.id) AS spool_token
-        FROM instance JOIN series ON series.id = instance.series JOIN study ON study.id = series.study""",
-}
-
-
-def _create(database: "sqlite_utils.Database") -> None:
-    for statement in _ENTITIES:
-        database.execute(statement)
-    for table, column in _DICTIONARIES.items():
-        database.table(table).create({"id": int, column: str}, pk="id", not_null={column})
-        database.table(table).create_index([column], f"{table}_by_{column}", unique=True)
-    for name, table, columns, unique in _INDEXES:
-        database.table(table).create_index(columns, name, unique=unique)
-    database.execute(_PARTIAL_INDEX)
-    for name, select in _VIEWS.items():
-        database.create_view(name, select)
-
-
-MIGRATIONS = (Migration(1, _create),)
+def _kept(attribute: Attribute, suffix: str) -> str:
+    """Return the SQL expression of what is kept, or of its other form, `_folded`."""
+    table = TABLES[attribute.level].name
+    if attribute.is_extra:
+        return f"json_extract({table}.extra, '$.\"{attribute.keyword}{suffix}\"')"
+    if is_common(attribute):
+        name = f'image_common."{attribute.column}{suffix}"'
+        return f"(SELECT {name} FROM image_common WHERE image_common.id = instance.common)"
+    column = f'{table}."{attribute.column}{suffix}"'
+    return _unpacked_text(column) if is_packed(attribute) else column

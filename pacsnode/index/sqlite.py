@@ -15,11 +15,11 @@ from typing import Any
 
 from pacsnode.database import LOCK_WAIT_SECONDS, Database
 from pacsnode.database.header import refuse_damaged
-from pacsnode.dicom.attributes import Level
+from pacsnode.dicom.attributes import STANDARD, Catalogue, Level
 from pacsnode.dicom.query import Query
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import PatientConflict, PermanentError
-from pacsnode.index import lookups, ordering, plans, schema, sql
+from pacsnode.index import ordering, plans, schema, sql
 from pacsnode.index.adding import Additions
 from pacsnode.index.base import Added, Arrival, Check, Located, Row
 from pacsnode.index.explaining import Explanation, explained
@@ -27,6 +27,7 @@ from pacsnode.index.fragments import Fragment
 from pacsnode.index.functions import FUNCTIONS
 from pacsnode.index.identity import Person, are_in_conflict
 from pacsnode.index.leading import Driver
+from pacsnode.index.migrations import MIGRATIONS
 
 log = logging.getLogger(__name__)
 
@@ -70,15 +71,21 @@ class SqliteIndex:
     """
 
     def __init__(
-        self, path: Path | None = None, *, readers: int = 4, wait_seconds: float = LOCK_WAIT_SECONDS
+        self,
+        path: Path | None = None,
+        *,
+        readers: int = 4,
+        wait_seconds: float = LOCK_WAIT_SECONDS,
+        catalogue: Catalogue = STANDARD,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="pacsnode-index-") if path is None else None
         self.path = path or Path(self._folder.name if self._folder else "", "index.db")
-        self._additions = Additions()
+        self.catalogue = catalogue
+        self._additions = Additions(catalogue)
         refuse_damaged(self.path)
         self._database = Database(
             self.path,
-            (*schema.MIGRATIONS, lookups.MIGRATION),
+            MIGRATIONS,
             synchronous="NORMAL" if path else "OFF",
             readers=readers,
             wait_seconds=wait_seconds,

@@ -81,6 +81,8 @@ def test_numbers_are_numbers() -> None:
         ("PatientsName", "neither a keyword"),
         ("QueryRetrieveLevel=WORKLIST", "not a level"),
         ("Rows=many", "not a number"),
+        ("PatientWeight=heavy", "not a number"),
+        ("SeriesNumber=first", "not a number"),
         ("RequestAttributesSequence=1", "is a sequence: a value belongs to an attribute of its item"),
         ("PatientName.PatientID=1", "PatientName is no sequence"),
         ("RequestAttributesSequence.Nothing=1", "neither a keyword"),

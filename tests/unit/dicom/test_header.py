@@ -96,13 +96,13 @@ def as_indexed(attribute: Attribute, data_set: Dataset) -> str:
 def items_as_indexed(attribute: Attribute, items: Iterable[Dataset]) -> list[dict[str, object]]:
     """Return the items of a sequence with the attributes that are not empty."""
     found = []
-    for item in items:
+    for one_item in items:
         values = {
-            one.keyword: items_as_indexed(one, item[one.tag].value)
+            one.keyword: items_as_indexed(one, one_item[one.tag].value)
             if one.vr == "SQ"
-            else as_indexed(one, item)
+            else as_indexed(one, one_item)
             for one in sorted(attribute.items, key=lambda one: one.tag)
-            if one.tag in item
+            if one.tag in one_item
         }
         found.append({keyword: value for keyword, value in values.items() if value})
     return [item for item in found if item]
