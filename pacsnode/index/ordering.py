@@ -94,5 +94,5 @@ _NUMBERED = {Level.SERIES: "series.series_number", Level.IMAGE: "instance.instan
 def _names_one(query: Query, level: Level) -> bool:
     """Return whether the query is about one entity of a level."""
     return any(
-        key.attribute is UNIQUE_KEY[level] and isinstance(key.matching, SingleValue) for key in query.keys
+        key.attribute == UNIQUE_KEY[level] and isinstance(key.matching, SingleValue) for key in query.keys
     )
