@@ -14,7 +14,7 @@ from pacsnode.dicom.charset import folded
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.matching import is_visible, number, record_matches
 from pacsnode.dicom.query import Query, SingleValue
-from pacsnode.dicom.zones import ZONES
+from pacsnode.dicom.zones import ZONES, zone_keyword
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Adding, Arrival, Row
 from tests.factories_query import SENDERS, records
@@ -268,8 +268,10 @@ def _own(catalogue: Catalogue, level: Level, arrival: Arrival) -> dict[str, str]
     )
     values = {**header.values, **uids}
     stored = [one for one in catalogue.attributes if one.level is level and one.source is Source.STORED]
-    zone = [ZONES[level]] if level in ZONES else []
-    return {one.keyword: values[one.keyword] for one in (*stored, *zone) if values.get(one.keyword)}
+    own = {one.keyword: values[one.keyword] for one in stored if values.get(one.keyword)}
+    if level in ZONES and values.get(ZONES[level].keyword):
+        own[zone_keyword(level)] = values[ZONES[level].keyword]
+    return own
 
 
 def differ(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
