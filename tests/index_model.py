@@ -3,17 +3,18 @@
 Entities are kept as they are learnt; everything that the index keeps as a count or a list is computed here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
 from pacsnode.dicom import temporal
-from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, UNIQUE_KEY, Level, Source
+from pacsnode.dicom.attributes import BY_KEYWORD, STANDARD, UNIQUE_KEY, Attribute, Catalogue, Level, Source
 from pacsnode.dicom.charset import folded
 from pacsnode.dicom.header import Header
 from pacsnode.dicom.matching import is_visible, number, record_matches
 from pacsnode.dicom.query import Query, SingleValue
+from pacsnode.dicom.zones import ZONES, zone_keyword
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Adding, Arrival, Row
 from tests.factories_query import SENDERS, records
@@ -90,7 +91,8 @@ class Entity:
 class Model:
     """What `SqliteIndex` should do."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalogue: Catalogue = STANDARD) -> None:
+        self.catalogue = catalogue
         self.rows: dict[Level, list[Entity]] = {level: [] for level in Level}
         self.waiting: dict[int, Entity] = {}
 
@@ -147,7 +149,9 @@ class Model:
         return None
 
     def _make(self, level: Level, parent: Entity | None, arrival: Arrival) -> Entity:
-        made = Entity(level, parent, _own(level, arrival), "\\".join(arrival.header.character_sets))
+        made = Entity(
+            level, parent, _own(self.catalogue, level, arrival), "\\".join(arrival.header.character_sets)
+        )
         self.rows[level].append(made)
         return made
 
@@ -166,7 +170,7 @@ class Model:
         return self._make(Level.PATIENT, None, arrival)
 
     def _learn(self, entity: Entity, arrival: Arrival) -> None:
-        values = _own(entity.level, arrival)
+        values = _own(self.catalogue, entity.level, arrival)
         if entity.is_new:
             return
         if not entity.is_visible():
@@ -248,7 +252,7 @@ def seen(query: Query, entity: Entity) -> list[Entity]:
     ]
 
 
-def _own(level: Level, arrival: Arrival) -> dict[str, str]:
+def _own(catalogue: Catalogue, level: Level, arrival: Arrival) -> dict[str, str]:
     header = arrival.header
     uids = dict(
         zip(
@@ -263,8 +267,11 @@ def _own(level: Level, arrival: Arrival) -> dict[str, str]:
         )
     )
     values = {**header.values, **uids}
-    stored = [one for one in ATTRIBUTES if one.level is level and one.source is Source.STORED]
-    return {one.keyword: values[one.keyword] for one in stored if values.get(one.keyword)}
+    stored = [one for one in catalogue.attributes if one.level is level and one.source is Source.STORED]
+    own = {one.keyword: values[one.keyword] for one in stored if values.get(one.keyword)}
+    if level in ZONES and values.get(ZONES[level].keyword):
+        own[zone_keyword(level)] = values[ZONES[level].keyword]
+    return own
 
 
 def differ(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
@@ -277,11 +284,12 @@ def differ(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:
     return any(one and other and one != other for one, other in zip(*facts, strict=True))
 
 
-def normalised(record: Mapping[str, str]) -> dict[str, str]:
+def normalised(record: Mapping[str, str], extra: Iterable[Attribute] = ()) -> dict[str, str]:
     """Return a record with dates and times as `Header.values` has them."""
     values = dict(record)
+    known = {**BY_KEYWORD, **{attribute.keyword: attribute for attribute in extra}}
     for keyword, value in record.items():
-        vr = BY_KEYWORD[keyword].vr
+        vr = known[keyword].vr if keyword in known else ""
         normal = temporal.date(value) if vr == "DA" else temporal.time(value) if vr == "TM" else None
         values[keyword] = normal or value
     return values

@@ -37,7 +37,8 @@ def refuse_relational(query: Query, rights: Rights) -> None:
 
     Raises `InvalidIdentifier`.
     """
-    if query.is_relational and rights.peer is not None and rights.peer.strict_hierarchy:
+    is_strict = rights.peer is not None and rights.peer.strict_hierarchy and not query.options.relational
+    if query.is_relational and is_strict:
         raise InvalidIdentifier("a unique key above the level is missing", offending=(QUERY_RETRIEVE_LEVEL,))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from pacsnode.database.reporting import reporting
 from pacsnode.errors import TemporaryError
 
-# Of SQLite's virtual machine between two looks at the clock: some 0.2 ms.
-_OPERATIONS = 10_000
+# Of SQLite's virtual machine between two looks at the clock: some 1 to 2 ms. Each look takes the GIL.
+_OPERATIONS = 20_000
 _CHECK_SECONDS = 0.02
 
 Check = Callable[[], None]  # raises where the work is to end

@@ -105,6 +105,7 @@ _PARTS_OF_8859 = {1: 100, 2: 101, 3: 109, 4: 110, 5: 144, 6: 127, 7: 126, 8: 138
 _ALIASES = {"UTF-8": "utf_8", "UTF8": "utf_8", "UTF_8": "utf_8", "ISO 2022 GBK": "gbk", "GB2312": "gbk"}
 
 
+@lru_cache(maxsize=256)
 def are_defined(character_sets: tuple[str, ...]) -> bool:
     """Return whether these are Defined Terms that may stand together, so that everybody understands them."""
     if len(character_sets) == 1:

@@ -18,6 +18,7 @@ import unicodedata
 
 from pacsnode.dicom import iso_2022
 from pacsnode.dicom.character_sets import KANA, repertoire
+from pacsnode.dicom.codec import read, written
 from pacsnode.dicom.folding import folded, folded_pattern
 
 __all__ = ["decode", "encode", "folded", "folded_pattern", "normalized"]
@@ -29,7 +30,7 @@ def decode(value: bytes, vr: str, character_sets: tuple[str, ...]) -> str:
         return value.decode("ascii")
     found = repertoire(character_sets)
     if found.is_stand_alone or b"\x1b" not in value:
-        return iso_2022.read(value, found.codec)
+        return read(value, found.codec)
     return iso_2022.decode(value, vr, found)
 
 
@@ -41,11 +42,9 @@ def encode(text: str, vr: str, character_sets: tuple[str, ...]) -> bytes | None:
     found = repertoire(character_sets)
     is_one_codec = found.g1 not in (None, KANA) and found.g1.bytes_per_character == 1
     if found.is_stand_alone or (is_one_codec and is_plain):
-        try:
-            return text.encode(found.codec)
-        except UnicodeEncodeError:
-            if found.is_stand_alone or len(found.sets) <= 2:
-                return None
+        value = written(text, found.codec)
+        if value is not None or len(found.sets) <= 2:  # ASCII and this one
+            return value
     value = iso_2022.encode(text, vr, found)
     return value if is_plain or value is None or decode(value, vr, character_sets) == text else None
 

@@ -25,6 +25,7 @@ _WIDTHS = {
 _LETTERS = str.maketrans(
     {"ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "ŧ": "t", "æ": "ae", "œ": "oe", "þ": "th"}
 )
+_STROKE = "\u0338"  # the only mark that a delimiter would be composed with: `=` becomes `≠`
 _DELIMITER = re.compile(r"([\\^=])")
 _ACCENTS = re.compile(r"(?<=\w)[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
 
@@ -34,9 +35,8 @@ def folded(text: str) -> str:
     if text.isascii():
         normal = text.lower()
     else:
-        normal = "".join(
-            part if at % 2 else _folded_part(part) for at, part in enumerate(_DELIMITER.split(text))
-        )
+        parts = _DELIMITER.split(text) if _STROKE in text else [text]
+        normal = "".join(part if at % 2 else _composed(part) for at, part in enumerate(parts))
     return "\\".join(map(_without_padding, normal.split("\\")))
 
 
@@ -51,8 +51,8 @@ def folded_pattern(pattern: str) -> str:
     return folded(pattern)
 
 
-def _folded_part(text: str) -> str:
-    """Fold text without delimiters; none comes out of it."""
+def _composed(text: str) -> str:
+    """Fold letters and compose what is left."""
     text = unicodedata.normalize("NFD", text.translate(_WIDTHS))
     text = unicodedata.normalize("NFD", _ACCENTS.sub("", text).casefold())
     return unicodedata.normalize("NFC", _ACCENTS.sub("", text).translate(_LETTERS))

@@ -18,9 +18,10 @@ import re
 from functools import lru_cache
 
 from pacsnode.dicom.character_sets import ASCII, DESIGNATIONS, KANA, ROMAJI, GraphicSet, Repertoire
+from pacsnode.dicom.codec import read
 
 _ESCAPE = "\x1b"
-_MAX_ESCAPE = 4
+_LONG_ESCAPES = (b"$(", b"$)")
 
 # An escape sequence and what follows it up to the next; or what stands before the first.
 _FRAGMENT = re.compile(rb"\x1b[^\x1b]*|[^\x1b]+")
@@ -30,11 +31,12 @@ _RESETS = {
 }
 _RESET = re.compile(rb"[\x00-\x1a\x1c-\x1f\\]")
 _CONTROL = re.compile(rb"[\x00-\x1a\x1c-\x1f]")
+_GRAPHIC = re.compile(rb"[\x21-\x7e]+")
 _RUN = re.compile(rb"[\x21-\x7e]+|[\x80-\xff]+|[^\x21-\x7e\x80-\xff]+")
+_CHARACTER = re.compile(rb".{1,2}", re.DOTALL)
+_LOWERED = bytes(byte & 0x7F for byte in range(256))
+_RAISED = bytes(byte | 0x80 for byte in range(256))  # from G0 to where codecs have the set
 _SINGLE_BYTE = (ASCII, ROMAJI)
-
-# Supersets that Windows devices write under the name of what the Standard has.
-_WIDER = {"euc_kr": "cp949", "gb2312": "gb18030", "shift_jis": "cp932", "gbk": "gb18030"}
 
 
 def decode(value: bytes, vr: str, repertoire: Repertoire) -> str:
@@ -65,9 +67,9 @@ def decode(value: bytes, vr: str, repertoire: Repertoire) -> str:
 def _designated(fragment: bytes) -> tuple[bytes, GraphicSet | None]:
     """Take a known escape sequence off a fragment; an unknown one stays in the text."""
     if fragment[:1] == b"\x1b":
-        for length in (_MAX_ESCAPE, _MAX_ESCAPE - 1):
-            if found := DESIGNATIONS.get(fragment[:length]):
-                return fragment[length:], found
+        length = 4 if fragment[1:3] in _LONG_ESCAPES else 3
+        if found := DESIGNATIONS.get(fragment[:length]):
+            return fragment[length:], found
     return fragment, None
 
 
@@ -77,22 +79,23 @@ def _codec(g1: GraphicSet | None, repertoire: Repertoire) -> str:
 
 def _in_g0(value: bytes, g0: GraphicSet, upper: str) -> str:
     """Decode bytes without control characters while another set than ASCII is in G0."""
+    if _GRAPHIC.fullmatch(value):
+        return _lower(value, g0)
     return "".join(
         _lower(run, g0) if 0x21 <= run[0] <= 0x7E else read(run, upper) for run in _RUN.findall(value)
     )
 
 
 def _lower(run: bytes, g0: GraphicSet) -> str:
-    raised = bytes(byte | 0x80 for byte in run)
+    raised = run.translate(_RAISED)
     if g0.shift:
-        pairs = (raised[at : at + 2] for at in range(0, len(raised), 2))
-        raised = b"".join(g0.shift + pair for pair in pairs)
+        raised = b"".join(g0.shift + character for character in _CHARACTER.findall(raised))
     if g0.codec != "euc_jp" or g0.shift:
         return read(raised, g0.codec)
     try:
         return raised.decode("euc_jp")
     except UnicodeDecodeError:
-        return b"".join(_shifted(run[at : at + 2]) for at in range(0, len(run), 2)).decode("cp932", "replace")
+        return b"".join(map(_shifted, _CHARACTER.findall(run))).decode("cp932", "replace")
 
 
 def _shifted(pair: bytes) -> bytes:
@@ -102,14 +105,6 @@ def _shifted(pair: bytes) -> bytes:
     row, cell = pair
     first = (row - 0x21 >> 1) + (0x81 if row < 0x5F else 0xC1)
     return bytes((first, cell + (0x1F if cell < 0x60 else 0x20) if row & 1 else cell + 0x7E))
-
-
-def read(value: bytes, codec: str) -> str:
-    """Return text in one codec, or in the wider one that devices mean by it; what means nothing is U+FFFD."""
-    try:
-        return value.decode(codec)
-    except UnicodeDecodeError:
-        return value.decode(_WIDER.get(codec, codec), "replace")
 
 
 def encode(text: str, vr: str, repertoire: Repertoire) -> bytes | None:
@@ -188,4 +183,4 @@ def _encoded(char: str, one: GraphicSet) -> bytes | None:
     raw, lowest = raw.removeprefix(one.shift), 0x80 if one.bytes_per_character == 1 else 0xA1
     if not is_shifted or len(raw) != one.bytes_per_character or min(raw) < lowest:
         return None
-    return bytes(byte & 0x7F for byte in raw) if one.is_g0 else raw
+    return raw.translate(_LOWERED) if one.is_g0 else raw

@@ -34,7 +34,7 @@ import re
 import zlib
 from dataclasses import dataclass
 
-from pacsnode.dicom.attributes import ATTRIBUTES, UNIQUE_KEY, Attribute, Level, Source
+from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, UNIQUE_KEY, Attribute, Level, Source
 from pacsnode.dicom.matching import NUMERIC_VRS
 from pacsnode.dicom.zones import ZONES
 
@@ -160,8 +160,9 @@ def common() -> tuple[Attribute, ...]:
 
 
 def names_in(attribute: Attribute) -> tuple[Attribute, ...]:
-    """Return the person names in the items of a sequence."""
-    return tuple(item for item in attribute.items if item.vr == "PN")
+    """Return the person names in the items of a sequence; all of them, where a query asks for some attributes only."""
+    known = attribute if attribute.is_extra else BY_KEYWORD.get(attribute.keyword, attribute)
+    return tuple(item for item in known.items if item.vr == "PN")
 
 
 def uid_hash(packed_uid: bytes) -> int:

@@ -66,7 +66,9 @@ class Compiled:
         self.level = query.level
         self.order = ordering.of(query)
         drivers = (driver_of(key, query.timezone) for key in query.keys)
-        self.drivers = tuple(one for one in drivers if one and one.index != self.order.index)
+        self.drivers = tuple(
+            one for one in drivers if one and not (one.index and one.index == self.order.index)
+        )
         self.window_rows = WINDOW_ROWS if query.visibility is None else LIMITED_WINDOW_ROWS
         self._name = schema.TABLES[query.level].name
         self._visibility = query.visibility

@@ -193,7 +193,10 @@ def test_what_can_be_written_is_read_back(text: str, vr: str, sets: tuple[str, .
 @given(st.text(max_size=50))
 def test_unicode_represents_everything(text: str) -> None:
     assert charset.encode(text, "PN", ("ISO_IR 192",)) == text.encode()
-    assert charset.encode(text, "PN", ("GB18030",)) == text.encode("gb18030")
+    value = charset.encode(text, "PN", ("GB18030",))
+    assert value == text.encode("gb18030") or (
+        value is None and any("\ue78d" <= char <= "\ue864" for char in text)
+    )
 
 
 def test_text_is_compared_composed() -> None:

@@ -2,21 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.query import Query
+from pacsnode.dicom.attributes import STANDARD, Attribute, KeyType, Level
+from pacsnode.dicom.keys import CASE_VRS
+from pacsnode.dicom.query import Key, Query
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import PatientConflict
 from pacsnode.index import sql
 from pacsnode.index.base import Arrival, Row
 from pacsnode.index.sqlite import SqliteIndex
-from tests.factories_query import queries, visibilities
+from tests.factories_query import matchings, queries, stored_values, visibilities
 from tests.index_checks import emptied
-from tests.index_model import Model, arrivals
+from tests.index_model import Model, arrivals, normalised
 
 QUERIES = 5
 
@@ -40,7 +42,7 @@ several_queries = st.lists(
 
 def check(index: SqliteIndex, arrived: tuple[Arrival, ...], asked: list[Query]) -> None:
     emptied(index)
-    model = Model()
+    model = Model(index.catalogue)
     for arrival in arrived:
         known = frozenset(range(1, len(arrived) + 1))
         index.add(arrival, DuplicatePolicy.KEEP_BOTH, known_different=known)
@@ -90,3 +92,51 @@ def test_every_plan_gives_what_matching_says_50_000_times(
     index: SqliteIndex, arrived: tuple[Arrival, ...], asked: list[Query]
 ) -> None:
     check(index, arrived, asked)
+
+
+# What a configuration adds: one of each kind of VR, at every level, one value and several, private ones.
+EXTRA = tuple(
+    Attribute(0x00091001 + at, f"Extra{vr}{level}{'s' * is_several}", vr, level, KeyType.OPTIONAL, is_several,
+        creator="ACME" if at % 2 else "", is_extra=True)
+    for at, (vr, is_several, level) in enumerate(
+        product(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "TM", "UI", "US"), (False, True), Level)
+    )
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def wider_index() -> Iterator[SqliteIndex]:
+    index = SqliteIndex(catalogue=STANDARD.with_extra(EXTRA))
+    yield index
+    index.close()
+
+
+@st.composite
+def with_extra_values(draw: st.DrawFn, token: int) -> Arrival:
+    arrival = draw(arrivals(token))
+    some = draw(st.lists(st.sampled_from(EXTRA), min_size=10, max_size=40, unique=True))
+    values = normalised({one.keyword: draw(stored_values(one)) for one in some}, EXTRA)
+    return replace(arrival, header=replace(arrival.header, values={**arrival.header.values, **values}))
+
+
+@st.composite
+def with_extra_keys(draw: st.DrawFn) -> Query:
+    query = draw(queries(max_keys=1))
+    eligible = [attribute for attribute in EXTRA if attribute.level <= query.level]
+    asked = draw(st.lists(st.sampled_from(eligible), min_size=1, max_size=2, unique=True))
+    keys = tuple(
+        Key(one, draw(matchings(one, query.options)), one.vr not in CASE_VRS or draw(st.booleans()))
+        for one in asked
+    )
+    return replace(query, keys=(*query.keys, *keys), returned=(*query.returned, *asked))
+
+
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@given(
+    arrived=st.tuples(*map(with_extra_values, (1, 2, 3))),
+    asked=st.lists(with_extra_keys(), min_size=1, max_size=QUERIES),
+)
+def test_what_a_configuration_adds_matches_as_all_else(
+    wider_index: SqliteIndex, arrived: tuple[Arrival, ...], asked: list[Query]
+) -> None:
+    check(wider_index, arrived, asked)

@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 
 from pacsnode.database.writer import _Job
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.query import Range, ValueList, Wildcard
+from pacsnode.dicom.query import Query, Range, ValueList, Wildcard
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import ConfigError, InvalidIdentifier, InvalidUID, PatientConflict, PermanentError
-from pacsnode.index import sql, sqlite
+from pacsnode.index import plans, sql, sqlite
 from pacsnode.index.base import Adding, Arrival, Index
+from pacsnode.index.fragments import Fragment
 from pacsnode.index.sqlite import SqliteIndex, Statistics
 from tests.index_checks import inconsistencies
 from tests.unit.index.arriving import CT, EXPLICIT, MR, arrival, asking, rows
@@ -258,6 +260,96 @@ def test_a_long_walk_comes_up_for_air(index: SqliteIndex, monkeypatch: pytest.Mo
     assert len(rows(index, asking(Level.STUDY, "StudyID"))) == 45
     assert index.count(asking(Level.STUDY), at_most=100) == 45
     assert index.count(asking(Level.STUDY), at_most=17) == 17
+
+
+# Order
+
+
+def test_studies_come_newest_first_and_those_without_a_date_last(index: SqliteIndex) -> None:
+    moments = (
+        ("20200115", "103000"), ("20200116", ""), ("20200115", "11"), ("", ""), ("20200115", ""), ("UNKNOWN", "1"),
+        ("20200115", "103000"), ("20191231", "235959"),
+    )  # fmt: skip
+    for token, (day, hour) in enumerate(moments, 1):
+        one = arrival(token, f"1.2.{token}.1.1", StudyDate=day, StudyTime=hour, StudyID=str(token))
+        index.add(one, KEEP_BOTH)
+    expected = ["2", "3", "7", "1", "5", "8", "6", "4"]
+    assert [row[0] for row in rows(index, asking(Level.STUDY, "StudyID"))] == expected
+    dated = asking(Level.STUDY, "StudyID", StudyDate=Range("20200115", "20200115"))
+    assert [row[0] for row in rows(index, dated)] == ["3", "7", "1", "5"]
+
+
+@pytest.mark.parametrize("at_once", [plans.SORTED_AT_ONCE, 0])
+def test_the_children_of_one_come_by_their_numbers(
+    index: SqliteIndex, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "SORTED_AT_ONCE", at_once)
+    numbers = ("10", "9", "", "A", "02", "-1", "9", "1.5")
+    for token, number in enumerate(numbers, 1):
+        one = arrival(token, f"1.2.3.4.{token}", InstanceNumber=number)
+        index.add(one, KEEP_BOTH)
+        index.add(arrival(100 + token, f"1.2.3.9{token}.1", SeriesNumber=number), KEEP_BOTH)
+    images = asking(Level.IMAGE, "InstanceNumber", "SOPInstanceUID", SeriesInstanceUID="1.2.3.4")
+    found = [(number, uid.rpartition(".")[2]) for number, uid in rows(index, images) if uid]
+    assert found == [
+        ("-1", "6"), ("1.5", "8"), ("02", "5"), ("9", "2"), ("9", "7"), ("10", "1"), ("A", "4"), (None, "3"),
+    ]  # fmt: skip
+    series = rows(index, asking(Level.SERIES, "SeriesNumber", StudyInstanceUID="1.2.3"))
+    assert [one[0] for one in series] == ["-1", "1.5", "02", "9", "9", "10", "A", None, None]
+
+
+def test_the_children_of_several_come_newest_first(index: SqliteIndex) -> None:
+    for token, uid in enumerate(("1.2.3.4.1", "1.2.3.4.2", "1.2.3.5.1"), 1):
+        index.add(arrival(token, uid, InstanceNumber=str(token)), KEEP_BOTH)
+    assert rows(index, asking(Level.IMAGE, "InstanceNumber", StudyInstanceUID="1.2.3")) == [
+        ("3",), ("2",), ("1",),
+    ]  # fmt: skip
+
+
+# A search that is ended
+
+
+class EnoughError(Exception):
+    """Ends a search."""
+
+
+def ending(after: int) -> Callable[[], None]:
+    """Return a check that lets so many calls pass."""
+    calls: list[None] = []
+
+    def check() -> None:
+        calls.append(None)
+        if len(calls) > after:
+            raise EnoughError
+
+    return check
+
+
+SEARCHES = [
+    asking(Level.STUDY, "StudyID"),
+    asking(Level.STUDY, "StudyID", PatientID="P1"),
+    asking(Level.IMAGE, "StudyID", SeriesInstanceUID=ValueList(("1.2.1.1", "1.2.2.1"))),
+]
+
+
+@pytest.mark.parametrize("query", SEARCHES)
+def test_a_search_is_ended_before_a_page(index: SqliteIndex, query: Query) -> None:
+    filled(index, 5, PatientID="P1")
+    assert sum(map(len, index.find(query, check=ending(1000)))) >= 2
+    with pytest.raises(EnoughError):
+        list(index.find(query, check=ending(0)))
+    with pytest.raises(EnoughError):
+        index.count(query, at_most=5, check=ending(0))
+
+
+def test_a_search_is_ended_within_a_statement(index: SqliteIndex) -> None:
+    filled(index, 3)
+    slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    started = time.monotonic()
+    with pytest.raises(EnoughError):
+        index._read(Fragment(slow), ending(1))
+    assert time.monotonic() - started < 5  # ten times what is promised
+    assert len(rows(index, asking(Level.STUDY, "StudyID"))) == 3
 
 
 def test_what_comes_between_pages_changes_no_page(index: SqliteIndex) -> None:
