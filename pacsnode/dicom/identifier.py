@@ -5,7 +5,7 @@ all that may go wrong is a `RequestError` with the tags at fault. What the value
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pacsnode.dicom import deflate, elements, encoding, temporal, uid
@@ -209,7 +209,7 @@ class _Request:
                 matchings[tag] = (
                     reader.matching(attribute, raw, self.how, self.character_sets) if raw else None
                 )
-                answered.append(attribute)
+                answered.append(replace(attribute, tag=tag) if attribute.creator else attribute)
                 continue
             found = reader.sequence(attribute, raw, self.how, self.character_sets)
             matchings[tag] = found.matching

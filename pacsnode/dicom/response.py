@@ -11,34 +11,31 @@ row; else the one that the entity was stored in; else ISO_IR 192. Misspelt names
 choice is passed over. Under an override that lacks a character the character becomes `?`. (0008,0005) is in
 each answer that is not in the default repertoire.
 
-Text that does not fit: a value of more than 65,534 bytes is cut, in implicit VR too; one that cannot be
-written in its VR (a US that is no number, letters beyond ASCII in a UID) has zero length.
+Of a sequence the items are answered that match, with the attributes that are asked for (PS3.4 C.2.2.2.6). A
+private attribute is answered in the block that the requester has it in. How values are written, and what
+becomes of those that cannot be, is in `writing`.
 """
 
-import re
 import zlib
 from typing import NamedTuple
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from pacsnode.dicom import charset, encoding, uid
 from pacsnode.dicom.attributes import (
     INSTANCE_AVAILABILITY,
     QUERY_RETRIEVE_LEVEL,
     RETRIEVE_AE_TITLE,
-    SPECIFIC_CHARACTER_SET,
     Attribute,
 )
-from pacsnode.dicom.character_sets import are_defined, repertoire
-from pacsnode.dicom.keys import CHARACTER_SET_VRS
+from pacsnode.dicom.character_sets import are_defined
+from pacsnode.dicom.matching import matching_items
 from pacsnode.dicom.query import Query
+from pacsnode.dicom.writing import Writer, padding
 
-MAX_VALUE_BYTES = 65_534  # the longest even 16-bit length (PS3.5 7.1.2)
 UNICODE = ("ISO_IR 192",)
 
-_TABLED_LENGTHS = 1024  # longer values take the slow way
-_UNSIGNED = re.compile(r"[0-9]{1,5}", re.ASCII)
+_BINARY_VRS = frozenset(("SQ", "US"))
 
 
 class ResponseEncoder:
@@ -60,16 +57,21 @@ class ResponseEncoder:
         """`character_sets` overrides the requester's; `returns_unknown_keys` answers unsupported keys, empty."""
         self._override = character_sets
         self._asked = query.character_sets
+        self._query = query
         self._is_deflated = uid.is_deflated(transfer_syntax_uid)
-        self._writer = _Writer(encoding.declared(transfer_syntax_uid))
+        self._writer = Writer(encoding.declared(transfer_syntax_uid))
         constants = {QUERY_RETRIEVE_LEVEL: ("CS", query.level.name)}
         if query.asks_retrieve_ae_title:
             constants[RETRIEVE_AE_TITLE] = ("AE", retrieve_ae_title)
         if query.asks_instance_availability:
             constants[INSTANCE_AVAILABILITY] = ("CS", "ONLINE")
-        elements = {tag: self._writer.element(tag, vr, text) for tag, (vr, text) in constants.items()}
+        constants |= _creators(query.returned)
+        elements = {
+            tag: self._writer.element(tag, vr, text.encode("ascii", "replace"))
+            for tag, (vr, text) in constants.items()
+        }
         if returns_unknown_keys:
-            elements |= {tag: self._writer.empty(tag, _vr(tag)) for tag in query.unsupported}
+            elements |= {tag: self._writer.element(tag, _vr(tag), b"") for tag in query.unsupported}
         self._fields, self._tail = _planned(query.returned, elements, self._writer)
         first = query.character_sets if character_sets is None else character_sets
         is_first_choice = character_sets is not None or are_defined(first)
@@ -84,16 +86,19 @@ class ResponseEncoder:
         """Return the answer in the first choice of character sets if all is short and ASCII, else None."""
         if self._ascii_start is None:
             return None
-        parts, lengths = [self._ascii_start], self._writer.lengths
+        parts = [self._ascii_start]
         try:
-            for (head, empty, padding, vr), value in zip(self._fields, row, strict=False):
+            for field, value in zip(self._fields, row, strict=False):
+                head, empty, lengths, padding, vr, _ = field
                 if not value:
                     parts.append(empty)
                     continue
-                raw = value.encode("ascii") if vr != "US" else self._writer.unsigned(value)
+                raw = value.encode("ascii") if vr not in _BINARY_VRS else self._value(field, value, ())
+                if raw is None:
+                    return None
                 if len(raw) & 1:
                     raw += padding
-                parts += (head, lengths[len(raw)], raw)
+                parts += (head, lengths[len(raw)], raw) if raw else (empty,)
         except (UnicodeEncodeError, IndexError):
             return None
         parts.append(self._tail)
@@ -118,81 +123,35 @@ class ResponseEncoder:
     def _in(self, character_sets: tuple[str, ...], row: tuple[str | None, ...]) -> bytes | None:
         """Return the answer in these character sets, None if they lack a character of it."""
         parts = [self._writer.character_set(character_sets)]
-        for (head, empty, padding, vr), value in zip(self._fields, row, strict=False):
-            raw = self._value(value, vr, character_sets) if value else b""
+        for field, value in zip(self._fields, row, strict=False):
+            raw = self._value(field, value, character_sets) if value else b""
             if raw is None:
                 return None
-            raw += padding * (len(raw) & 1)
-            parts.append(head + self._writer.length(len(raw)) + raw if raw else empty)
+            raw += field.padding * (len(raw) & 1)
+            length = self._writer.length(len(raw), field.vr)
+            parts.append(field.head + length + raw if raw else field.empty)
         return b"".join((*parts, self._tail))
 
-    def _value(self, text: str, vr: str, character_sets: tuple[str, ...]) -> bytes | None:
-        if vr == "US":
-            return self._writer.unsigned(text)
-        if vr not in CHARACTER_SET_VRS:
-            return text[:MAX_VALUE_BYTES].encode("ascii") if text.isascii() else b""
-        raw = charset.encode(text, vr, character_sets)
-        while raw is not None and len(raw) > MAX_VALUE_BYTES:
-            text = text[: len(text) * MAX_VALUE_BYTES // len(raw)]
-            raw = charset.encode(text, vr, character_sets)
-        return raw
+    def _value(self, field: "_Field", text: str, character_sets: tuple[str, ...]) -> bytes | None:
+        if field.vr != "SQ":
+            return self._writer.value(text, field.vr, character_sets)
+        items = matching_items(self._query, field.attribute, text)
+        return self._writer.items(items, field.attribute.items, character_sets)
 
 
 class _Field(NamedTuple):
-    """What stands around a value: all before its length, the same with length zero, and the padding."""
+    """What stands around a value: all before its length, the same with length zero, lengths, and the padding."""
 
     head: bytes
     empty: bytes
+    lengths: tuple[bytes, ...]
     padding: bytes
     vr: str
-
-
-class _Writer:
-    """Elements in one encoding. All VRs of the table have 16 bits of length (PS3.5 7.1.2)."""
-
-    def __init__(self, how: encoding.Encoding) -> None:
-        self._is_implicit = how.is_implicit
-        self._order = how.order.name
-        self.lengths = tuple(self.length(number) for number in range(_TABLED_LENGTHS))
-
-    def length(self, number: int) -> bytes:
-        return number.to_bytes(4 if self._is_implicit else 2, self._order)
-
-    def head(self, tag: int, vr: str) -> bytes:
-        """Return an element up to its length."""
-        group, element = (number.to_bytes(2, self._order) for number in (tag >> 16, tag & 0xFFFF))
-        return group + element + (b"" if self._is_implicit else vr.encode("ascii"))
-
-    def element(self, tag: int, vr: str, text: str) -> bytes:
-        """Return an element of a few ASCII characters."""
-        raw = text.encode("ascii", "replace")
-        raw += b" " * (len(raw) & 1)
-        return self.head(tag, vr) + self.length(len(raw)) + raw
-
-    def empty(self, tag: int, vr: str) -> bytes:
-        """Return an element of zero length, of any VR (PS3.5 7.1.2)."""
-        if self._is_implicit or vr not in EXPLICIT_VR_LENGTH_32:
-            return self.head(tag, vr) + self.length(0)
-        return self.head(tag, vr) + bytes(6)
-
-    def character_set(self, character_sets: tuple[str, ...]) -> bytes:
-        """Return (0008,0005), nothing for the default repertoire (PS3.3 C.12.1.1.2)."""
-        if repertoire(character_sets).is_default:
-            return b""
-        return self.element(SPECIFIC_CHARACTER_SET, "CS", "\\".join(character_sets))
-
-    def unsigned(self, text: str) -> bytes:
-        """Return a US, empty if the text is none or too long."""
-        if len(text) > 5 * _TABLED_LENGTHS:
-            return b""
-        numbers = text.split("\\")
-        if not all(_UNSIGNED.fullmatch(number) and int(number) <= 0xFFFF for number in numbers):
-            return b""
-        return b"".join(int(number).to_bytes(2, self._order) for number in numbers)
+    attribute: Attribute
 
 
 def _planned(
-    returned: tuple[Attribute, ...], constants: dict[int, bytes], writer: _Writer
+    returned: tuple[Attribute, ...], constants: dict[int, bytes], writer: Writer
 ) -> tuple[tuple[_Field, ...], bytes]:
     """Return a field for each attribute, with the constants that go before it, and those at the end."""
     elements = sorted(constants.items())
@@ -201,9 +160,16 @@ def _planned(
         before = b"".join(element for tag, element in elements if below <= tag < attribute.tag)
         below = attribute.tag
         head = before + writer.head(attribute.tag, attribute.vr)
-        padding = b"\0" if attribute.vr == "UI" else b" "  # PS3.5 6.2
-        fields.append(_Field(head, head + writer.length(0), padding, attribute.vr))
+        vr = attribute.vr
+        empty, lengths = head + writer.length(0, vr), writer.lengths(vr)
+        fields.append(_Field(head, empty, lengths, padding(vr), vr, attribute))
     return tuple(fields), b"".join(element for tag, element in elements if tag >= below)
+
+
+def _creators(returned: tuple[Attribute, ...]) -> dict[int, tuple[str, str]]:
+    """Return who has reserved the blocks that private attributes are answered in (PS3.5 7.8.1)."""
+    private = (one for one in returned if one.creator)
+    return {one.tag & 0xFFFF0000 | one.tag >> 8 & 0xFF: ("LO", one.creator) for one in private}
 
 
 def _vr(tag: int) -> str:

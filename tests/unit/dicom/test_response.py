@@ -1,6 +1,7 @@
 """C-FIND response Identifiers (PS3.4 C.4.1.1.3.2), read back by pydicom."""
 
 import io
+import json
 import zlib
 from dataclasses import replace
 
@@ -19,16 +20,18 @@ from pacsnode.dicom.attributes import (
     RETRIEVE_AE_TITLE,
     SPECIFIC_CHARACTER_SET,
     Attribute,
+    KeyType,
     Level,
     Source,
 )
-from pacsnode.dicom.query import InformationModel, Query
-from pacsnode.dicom.response import MAX_VALUE_BYTES, ResponseEncoder
+from pacsnode.dicom.query import InformationModel, Items, Key, Query, SingleValue
+from pacsnode.dicom.response import ResponseEncoder
+from pacsnode.dicom.writing import MAX_VALUE_BYTES
 from tests.factories_identifier import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from tests.factories_query import queries, records
 
 SYNTAXES = (IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED)
-TEXT_VRS = frozenset({"LO", "LT", "PN", "SH"})
+TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 CHARACTER_SETS = (
     (),
     ("ISO_IR 100",),
@@ -90,6 +93,29 @@ def text(dataset: Dataset, attribute: Attribute) -> str:
     return "" if value is None else str(value)
 
 
+def check(dataset: Dataset, attribute: Attribute, wanted: object) -> None:
+    """Fail unless the data set has this value, that of a sequence as JSON text or as a list of its items."""
+    if attribute.vr == "SQ":
+        items = json.loads(wanted) if isinstance(wanted, str) and wanted else wanted or []
+        assert isinstance(items, list)
+        assert len(dataset[attribute.tag].value) == len(items)
+        for found, item in zip(dataset[attribute.tag].value, items, strict=True):
+            assert {int(element.tag) for element in found} == {one.tag for one in attribute.items}
+            for one in attribute.items:
+                check(found, one, item.get(one.keyword, ""))
+        return
+    assert isinstance(wanted, str)
+    if attribute.vr == "PN":  # pydicom leaves out empty component groups at the end
+        names = text(dataset, attribute).split("\\")
+        assert names == [name.rstrip("=") for name in wanted.split("\\")]
+    elif attribute.vr in TEXT_VRS:
+        assert text(dataset, attribute) == wanted
+    elif attribute.vr == "US":
+        assert dataset[attribute.tag].value == (int(wanted) if wanted else None)
+    else:
+        assert raw(dataset, attribute.tag).rstrip(b" \0").decode("ascii") == wanted
+
+
 def test_an_answer_to_the_byte() -> None:
     query = query_of("StudyDate", "PatientName", "StudyInstanceUID", "Rows", asks_retrieve_ae_title=True)
     row = ("20200115", "DOE^J", "1.2.3", "512", None)
@@ -112,6 +138,67 @@ def test_an_answer_to_the_byte() -> None:
     big = answer(query, (None, None, None, "512", None), EXPLICIT_BIG)
     assert big.startswith(b"\x00\x08\x00\x20DA\0\0")
     assert big.endswith(b"\x00\x28\x00\x10US\x00\x02\x02\x00")
+
+
+def test_a_sequence_to_the_byte() -> None:
+    """Lengths are defined; an item has the attributes that are asked for, those in sequences too."""
+    sequence = BY_KEYWORD["RequestAttributesSequence"]
+    by_keyword = {one.keyword: one for one in sequence.items}
+    code = by_keyword["ScheduledProtocolCodeSequence"]
+    asked = replace(
+        sequence,
+        items=(
+            replace(code, items=code.items[:1]),
+            by_keyword["ScheduledProcedureStepID"],
+            by_keyword["RequestedProcedureID"],
+        ),
+    )
+    query = replace(query_of(), returned=(asked,))
+    items = (
+        '[{"ScheduledProcedureStepID":"S1","ScheduledProtocolCodeSequence":[{"CodeValue":"C"}]},{"A":"B"}]'
+    )
+    inner = b"\x08\x00\x00\x01SH\x02\x00C "
+    first = (
+        b"\x40\x00\x08\x00SQ\0\0\x12\0\0\0" + b"\xfe\xff\x00\xe0\x0a\0\0\0" + inner
+        + b"\x40\x00\x09\x00SH\x02\x00S1" + b"\x40\x00\x01\x10SH\x00\x00"
+    )  # fmt: skip
+    second = b"\x40\x00\x08\x00SQ\0\0\0\0\0\0" + b"\x40\x00\x09\x00SH\0\0" + b"\x40\x00\x01\x10SH\0\0"
+    value = b"".join(b"\xfe\xff\x00\xe0" + len(one).to_bytes(4, "little") + one for one in (first, second))
+    level = b"\x08\x00\x52\x00CS\x06\x00IMAGE "
+    head = b"\x40\x00\x75\x02SQ\0\0" + len(value).to_bytes(4, "little")
+    assert answer(query, (items, None)) == level + head + value
+    assert answer(query, (None, None)) == level + b"\x40\x00\x75\x02SQ\0\0\0\0\0\0"
+
+
+def test_only_items_that_match_are_answered() -> None:
+    """PS3.4 C.2.2.2.6."""
+    sequence = BY_KEYWORD["ProcedureCodeSequence"]
+    wanted = Items((Key(sequence.items[0], SingleValue("B")),))
+    query = replace(query_of("ProcedureCodeSequence"), keys=(Key(sequence, wanted),))
+    (item,) = read(answer(query, ('[{"CodeValue":"A"},{"CodeValue":"B"}]', None))).ProcedureCodeSequence
+    assert item.CodeValue == "B"
+    assert item.CodeMeaning == ""
+
+
+def test_text_in_items_decides_on_the_character_set() -> None:
+    row = ('[{"CodeMeaning":"Schädel"}]', "ISO_IR 100")
+    dataset = read(answer(query_of("ProcedureCodeSequence"), row))
+    assert dataset.SpecificCharacterSet == "ISO_IR 100"
+    assert dataset.ProcedureCodeSequence[0].CodeMeaning == "Schädel"
+    dataset = read(answer(query_of("ProcedureCodeSequence"), row, override=()))
+    assert dataset.ProcedureCodeSequence[0].CodeMeaning == "Sch?del"
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_private_attribute_is_answered_in_the_block_that_it_was_asked_in(syntax: str) -> None:
+    private = Attribute(0x0019120A, "0019,xx0A:ACME", "US", Level.IMAGE, KeyType.OPTIONAL, creator="ACME")
+    other = replace(private, tag=0x0019130A, keyword="0019,xx0A:OTHER", vr="UT", creator="OTHER")
+    query = replace(query_of(), returned=(private, other))
+    dataset = read(answer(query, ("7", "text", None), syntax), syntax)
+    assert dataset[0x00190012].value == "ACME"
+    assert dataset[0x00190013].value == "OTHER"
+    assert raw(dataset, 0x0019120A) == (b"\0\x07" if syntax == EXPLICIT_BIG else b"\x07\0")
+    assert raw(dataset, 0x0019130A) == b"text"
 
 
 @pytest.mark.parametrize("asks_title", [True, False])
@@ -278,16 +365,7 @@ def test_answers_are_read_back_as_they_were_stored(
     assert {int(element.tag) for element in dataset.values()} - steering == {a.tag for a in query.returned}
     assert dataset.QueryRetrieveLevel == query.level.name
     for attribute in query.returned:
-        wanted = values.get(attribute.keyword, "")
-        if attribute.vr == "PN":  # pydicom leaves out empty component groups at the end
-            names = text(dataset, attribute).split("\\")
-            assert names == [name.rstrip("=") for name in wanted.split("\\")]
-        elif attribute.vr in TEXT_VRS:
-            assert text(dataset, attribute) == wanted
-        elif attribute.vr == "US":
-            assert dataset[attribute.tag].value == (int(wanted) if wanted else None)
-        else:
-            assert raw(dataset, attribute.tag).rstrip(b" \0").decode("ascii") == wanted
+        check(dataset, attribute, values.get(attribute.keyword, ""))
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
