@@ -175,15 +175,18 @@ class _Scan:
                 raise ended_early(end, is_complete=self._is_complete)
             if not is_suspect(data, start, length, self._order):
                 return start, end
-        after = after_sequence(
-            data,
-            start,
-            length,
-            self._order,
-            is_implicit=self._encoding.is_implicit,
-            is_fragments=vr in LONG_VRS and vr not in SEQUENCE_VRS,
-            is_complete=self._is_complete,
-        )
+        try:
+            after = after_sequence(
+                data,
+                start,
+                length,
+                self._order,
+                is_implicit=self._encoding.is_implicit,
+                is_fragments=vr in LONG_VRS and vr not in SEQUENCE_VRS,
+                is_complete=self._is_complete,
+            )
+        except UnreadableDataSet as error:
+            raise UnreadableDataSet(str(error), offending=(tag,)) from None
         return (start if tag in self._sequences else after, after) if is_undefined else (start, end)
 
     def _ends(self, at: int, tag: int) -> bool:
