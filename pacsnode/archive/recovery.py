@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 from pacsnode.archive.custody import Custody
 from pacsnode.archive.store import DataSetFacts, Outcome, Store, StoreRequest
+from pacsnode.dicom.attributes import STANDARD, Catalogue
 from pacsnode.dicom.character_sets import CharacterSetRule
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import Meta, parse_meta
@@ -138,7 +139,7 @@ class Recovery:
         crc = crc32c_of(readable, meta.data_set_offset)
         return (
             request,
-            header_of(readable, meta, rule),
+            header_of(readable, meta, rule, self._store.catalogue),
             DataSetFacts(entry.length - meta.data_set_offset, crc),
         )
 
@@ -164,7 +165,9 @@ def _waiting_tokens(index: Index) -> set[int]:
     return tokens
 
 
-def header_of(readable: Readable, meta: Meta, rule: CharacterSetRule) -> Header:
+def header_of(
+    readable: Readable, meta: Meta, rule: CharacterSetRule, catalogue: Catalogue = STANDARD
+) -> Header:
     """Return the header of a stored Part 10 file by the rule of its sender.
 
     Raises `UnreadableDataSet` and other `RequestError`s.
@@ -175,7 +178,9 @@ def header_of(readable: Readable, meta: Meta, rule: CharacterSetRule) -> Header:
         is_complete = len(head) == readable.length
         try:
             data = head[meta.data_set_offset :]
-            return scan(data, meta.transfer_syntax_uid, is_complete=is_complete, rule=rule)
+            return scan(
+                data, meta.transfer_syntax_uid, is_complete=is_complete, rule=rule, catalogue=catalogue
+            )
         except Incomplete:
             if length >= HEADER_LIMIT_BYTES:
                 raise DamagedObject("its header is longer than 8 MiB") from None

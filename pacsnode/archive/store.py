@@ -17,6 +17,7 @@ import google_crc32c
 from pacsnode.archive.custody import Custody
 from pacsnode.archive.equality import is_comparable, same_bytes, same_elements
 from pacsnode.archive.objects import Objects, name_of
+from pacsnode.dicom.attributes import STANDARD, Catalogue
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.header import HEADER_LIMIT_BYTES, Header, Incomplete, scan
 from pacsnode.dicom.part10 import file_meta
@@ -97,13 +98,15 @@ class Store:
         stored: Callable[[], None],
         duplicates_of: Mapping[str, DuplicatePolicy] = MappingProxyType({}),
         character_sets_of: Callable[[str], CharacterSetRule] = lambda _calling_ae_title: AS_SAID,
+        catalogue: Catalogue = STANDARD,
     ) -> None:
-        """`stored` is rung when something waits in the spool; it must not block.
+        """`stored` is rung when something waits in the spool; it must not block. Headers are read by `catalogue`.
 
         `policy` and `duplicates_of`, which has the called AE titles that do not follow it, decide on duplicates for
         requests that do not say so themselves: what a crash left. `character_sets_of` a calling AE title is for
         these, too.
         """
+        self.catalogue = catalogue
         self._index = index
         self._spool = spool
         self._objects = objects
@@ -329,6 +332,7 @@ class Receiving:
                     self._request.transfer_syntax_uid,
                     is_complete=is_complete,
                     rule=self._request.character_sets,
+                    catalogue=self._store.catalogue,
                 )
             except Incomplete as incomplete:
                 if incomplete.needed_bytes > HEADER_LIMIT_BYTES:

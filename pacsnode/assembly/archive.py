@@ -53,7 +53,7 @@ class Archive:
             opened.callback(self.spool.close)
             self.storage = storage_of(config)
             opened.callback(self.storage.close)
-            self.index = SqliteIndex(config.index.path / _INDEX_FILE)
+            self.index = SqliteIndex(config.index.path / _INDEX_FILE, catalogue=config.catalogue())
             opened.pop_all()
         self.objects = Objects(self.spool, self.storage)
 
@@ -123,6 +123,7 @@ class Holdings:
             stored=stored,
             duplicates_of=self.config.duplicates_of(),
             character_sets_of=character_sets_of,
+            catalogue=self.archive.index.catalogue,
         )
 
     def close(self) -> None:

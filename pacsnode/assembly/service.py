@@ -101,7 +101,9 @@ def _scps(holdings: Holdings, observer: Observer, stored: Callable[[], None]) ->
     return SCPs(
         verification=VerificationSCP(observer),
         storage=StorageSCP(holdings.store(stored=stored), observer),
-        query=QuerySCP(find, observer, match_case=limits.match_case),
+        query=QuerySCP(
+            find, observer, catalogue=holdings.archive.index.catalogue, match_case=limits.match_case
+        ),
         get=GetSCP(retrieve, observer),
         move=MoveSCP(retrieve, observer),
     )

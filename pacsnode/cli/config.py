@@ -137,7 +137,7 @@ def _name(table: "BaseModel") -> str:
 
 def _plain(value: object) -> object:
     """Return a value as TOML and JSON can hold it; of tables within tables what was set."""
-    from pacsnode.config.access import SeesSection
+    from pacsnode.config.values import Section
 
     match value:
         case Enum():
@@ -146,7 +146,7 @@ def _plain(value: object) -> object:
             return str(value)
         case tuple():
             return [_plain(item) for item in value]
-        case SeesSection():
+        case Section():
             return {
                 key: _plain(getattr(value, key))
                 for key in type(value).model_fields

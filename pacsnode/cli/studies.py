@@ -1,6 +1,7 @@
 """`pacsnode studies` and `pacsnode show`: what this node keeps, read from its index, served or not."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from pacsnode.cli.output import Output, counted, printable
 from pacsnode.cli.program import Program, data_dir_option, json_option, pass_program
 
 if TYPE_CHECKING:
-    from pacsnode.dicom.attributes import Level
+    from pacsnode.dicom.attributes import Attribute, Level
     from pacsnode.dicom.query import Query
     from pacsnode.index.base import Index, Located
 
@@ -23,7 +24,6 @@ _COLUMNS = (
     "NumberOfStudyRelatedInstances",
     "StudyInstanceUID",
 )
-_UNIQUE_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
 @click.command()
@@ -33,15 +33,16 @@ _UNIQUE_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 @pass_program
 def studies(program: Program, *, output: Output, data_dir: str | None, limit: int | None) -> None:
     """List the studies of this node, newest first. It may be serving."""
-    from pacsnode.dicom.attributes import Level
+    from pacsnode.dicom.attributes import STANDARD, Level
     from pacsnode.node import open_archive
 
+    asked = tuple(STANDARD.by_keyword[column] for column in _COLUMNS)
     shown = 0
     with (
         open_archive(program.config(node__data_dir=data_dir)) as archive,
         output.table("study", _COLUMNS) as table,
     ):
-        for values in _entities(archive.index, _query(Level.STUDY, None, _COLUMNS)):
+        for values in _entities(archive.index, _query(Level.STUDY, None, asked)):
             table.row([values[column] for column in _COLUMNS], values)
             shown += 1
             if shown == limit:
@@ -57,19 +58,18 @@ def studies(program: Program, *, output: Output, data_dir: str | None, limit: in
 def show(program: Program, *, output: Output, data_dir: str | None, uid: str) -> None:
     """Show a study, series or instance of this node: its attributes, and where its bytes are."""
     from pacsnode.archive.objects import name_of
-    from pacsnode.dicom.attributes import ATTRIBUTES, Level, Source
+    from pacsnode.dicom.attributes import Level, Source
     from pacsnode.dicom.uid import validated
     from pacsnode.node import open_archive
 
     uid = validated(uid)
     with open_archive(program.config(node__data_dir=data_dir)) as archive:
         for level in (Level.STUDY, Level.SERIES, Level.IMAGE):
-            keywords = tuple(
-                a.keyword for a in ATTRIBUTES if a.level <= level and a.source is not Source.CONSTANT
-            )
-            query = _query(level, uid, keywords)
+            known = archive.index.catalogue.attributes
+            asked = tuple(a for a in known if a.level <= level and a.source is not Source.CONSTANT)
+            query = _query(level, uid, asked)
             for values in _entities(archive.index, query):
-                _show_entity(output, level.name.lower(), values)
+                _show_entity(output, level.name.lower(), values, query)
                 instances = archive.index.locate(query)
                 for located in instances:
                     _show_instance(output, located, name_of(located))
@@ -81,19 +81,16 @@ def show(program: Program, *, output: Output, data_dir: str | None, uid: str) ->
     raise click.UsageError(f"this node has no study, series or instance {uid}")
 
 
-def _query(level: "Level", uid: str | None, keywords: tuple[str, ...]) -> "Query":
+def _query(level: "Level", uid: str | None, asked: tuple["Attribute", ...]) -> "Query":
     """Return the question for the entity with this UID, or for all of the level."""
-    from pacsnode.dicom.attributes import ATTRIBUTES
+    from pacsnode.dicom.attributes import UNIQUE_KEY
     from pacsnode.dicom.query import InformationModel, Key, Query, SingleValue
 
-    by_keyword = {attribute.keyword: attribute for attribute in ATTRIBUTES}
-    unique = by_keyword[_UNIQUE_KEYWORDS[level - 1]]
-    returned = sorted((by_keyword[keyword] for keyword in keywords), key=lambda attribute: attribute.tag)
     return Query(
         model=InformationModel.STUDY_ROOT,
         level=level,
-        keys=() if uid is None else (Key(unique, SingleValue(uid)),),
-        returned=tuple(returned),
+        keys=() if uid is None else (Key(UNIQUE_KEY[level], SingleValue(uid)),),
+        returned=tuple(sorted(asked, key=lambda attribute: attribute.tag)),
     )
 
 
@@ -105,10 +102,25 @@ def _entities(index: "Index", query: "Query") -> Iterator[dict[str, str]]:
             yield {keyword: value or "" for keyword, value in zip(keywords, row, strict=False)}
 
 
-def _show_entity(output: Output, kind: str, values: dict[str, str]) -> None:
-    present = {keyword: value for keyword, value in values.items() if value}
-    lines = [f"{keyword:<34}{printable(value)}" for keyword, value in present.items()]
-    output.item(kind, present, "\n".join(lines) + "\n")
+def _show_entity(output: Output, kind: str, values: dict[str, str], query: "Query") -> None:
+    sequences = {attribute.keyword for attribute in query.returned if attribute.vr == "SQ"}
+    present: dict[str, object] = {
+        keyword: json.loads(value) if keyword in sequences else value
+        for keyword, value in values.items()
+        if value
+    }
+    output.item(kind, present, "\n".join(_lines(present)) + "\n")
+
+
+def _lines(values: Mapping[str, object], indent: str = "") -> Iterator[str]:
+    """Yield a line for each value; the items of a sequence stand below it, further in."""
+    for keyword, value in values.items():
+        if isinstance(value, list):
+            for number, item in enumerate(value, start=1):
+                yield f"{indent}{keyword}, item {number}"
+                yield from _lines(item, indent + "    ")
+        else:
+            yield f"{indent}{keyword:<{max(34 - len(indent), 0)}}{printable(str(value))}"
 
 
 def _show_instance(output: Output, located: "Located", name: str) -> None:

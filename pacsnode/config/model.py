@@ -16,9 +16,11 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from pacsnode.access.peer import CalledTitle, Peer
 from pacsnode.access.policy import Policy
 from pacsnode.config.access import AccessSection, AETitleSection, PeerSection
+from pacsnode.config.index import IndexSection
 from pacsnode.config.quantities import Duration, Size
 from pacsnode.config.values import AETitle, AETitles, PlacedError, Port, WholeNumber
 from pacsnode.config.values import Section as _Section
+from pacsnode.dicom.attributes import STANDARD, Catalogue
 from pacsnode.duplicates import DuplicatePolicy
 
 
@@ -145,19 +147,6 @@ class SpoolSection(_Section):
     """Free space below which images are refused with 0xA700."""
 
 
-class IndexSection(_Section):
-    """The index that answers queries."""
-
-    path: Path = Path("index")
-    """Folder of the index, on a local disk; relative to node.data_dir."""
-    max_find_results: Annotated[WholeNumber, Field(ge=0)] = 0
-    """Matches above which a C-FIND is refused with 0xA700; 0 is no limit."""
-    max_find_time: Annotated[Duration, Field(ge=0, le=86_400)] = 0.0
-    """Time that the search of a C-FIND may take before it ends with 0xA700, up to "24h"; 0 is no limit."""
-    match_case: bool = True
-    """Whether upper and lower case are different in texts that a C-FIND asks for, true or false; never in names."""
-
-
 class LoggingSection(_Section):
     """What the node writes to standard error."""
 
@@ -260,6 +249,10 @@ class Config(_Section):
             access.unknown_peers,
             check_called_ae=dicom.check_called_ae,
         )
+
+    def catalogue(self) -> Catalogue:
+        """Return all attributes that can be asked for."""
+        return STANDARD.with_extra(self.index.extra())
 
     def duplicates_of(self) -> dict[str, DuplicatePolicy]:
         """Return the AE titles of ours, aliases too, that have a duplicates policy of their own."""

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +16,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from pacsnode.config.access import SeesSection
+from pacsnode.config.index import ExtraTag
 from pacsnode.config.model import Config
 from pacsnode.config.values import PlacedError
 from pacsnode.errors import ConfigError
@@ -29,6 +30,7 @@ _KEY = r"(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\
 _HEADER = re.compile(rf"\s*(\[\[?)\s*({_KEY})\s*\]\]?\s*(?:#.*)?")
 _ASSIGNMENT = re.compile(rf"\s*({_KEY})\s*=")
 _KEY_PART = re.compile(r"[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'")
+_TOKEN = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|#.*|[\[\]{},]|[^\s\[\]{},\"'#]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +126,15 @@ def _from_file(file: Path) -> _Settings:
 
 
 def _locations(text: str) -> Iterator[tuple[_Location, int]]:
-    """Yield where each key and table of a TOML text begins.
+    """Yield where each key, each table and each element of a list of a TOML text begins.
 
     tomllib does not tell. This reads headers and assignments line by line, which is enough for a
     configuration without strings over several lines; at worst a message names the wrong line.
     """
     table: _Location = ()
     counts: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
         if header := _HEADER.fullmatch(line):
             name, *rest = _parts(header[2])
             if header[1] == "[[":
@@ -143,6 +146,24 @@ def _locations(text: str) -> Iterator[tuple[_Location, int]]:
             for part in _parts(assignment[1]):
                 location = (*location, part)
                 yield location, number
+            rest = [line[assignment.end() :], *lines[number:]]
+            yield from (((*location, at), number + below) for at, below in _elements(rest))
+
+
+def _elements(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield the position of each element of the list that the lines begin with, and in which of them it begins."""
+    depth, at, is_next = 0, 0, True
+    for below, line in enumerate(lines):
+        for part in _TOKEN.findall(line):
+            if part.startswith("#"):
+                continue
+            if depth == 1 and is_next and part not in ",]":
+                yield at, below
+                at, is_next = at + 1, False
+            is_next = is_next or (depth == 1 and part == ",")
+            depth += (part in "[{") - (part in "]}")
+        if depth == 0:
+            return
 
 
 def _parts(key: str) -> list[str]:
@@ -232,6 +253,8 @@ def _section(location: _Location) -> type[BaseModel]:
         return Config
     if "sees" in location[:-1]:
         return SeesSection
+    if "extra_tags" in location[:-1]:
+        return ExtraTag
     return _model_of(str(location[0]))[0]
 
 

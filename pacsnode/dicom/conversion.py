@@ -28,10 +28,13 @@ _TEXT_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))  # that (0008,
 _INDENTED_VRS = frozenset(("LT", "ST", "UT"))  # leading spaces are part of the text (PS3.5 6.2)
 
 
-def conversion(attribute: Attribute) -> Conversion:
-    """Return how the raw value of an attribute becomes the text that the index keeps."""
+def conversion(attribute: Attribute, *, is_overridden: bool = False) -> Conversion:
+    """Return how the raw value of an attribute becomes the text that the index keeps.
+
+    If the character sets are overridden, those that an item says of itself do not count either.
+    """
     if attribute.vr == "SQ":
-        return _Sequence(attribute)
+        return _Sequence(attribute, is_overridden=is_overridden)
     if attribute.vr == "US":
         return _numbers if attribute.multi_valued else _number
     text = _text_conversion(attribute.vr)
@@ -54,8 +57,11 @@ def character_sets_of(raw: bytes) -> CharacterSets:
 class _Sequence:
     """The conversion of a sequence. Items without any attribute of the table are left out."""
 
-    def __init__(self, attribute: Attribute) -> None:
-        self._conversions = {one.tag: (one.keyword, conversion(one)) for one in attribute.items}
+    def __init__(self, attribute: Attribute, *, is_overridden: bool) -> None:
+        self._is_overridden = is_overridden
+        self._conversions = {
+            one.tag: (one.keyword, conversion(one, is_overridden=is_overridden)) for one in attribute.items
+        }
         self._wanted = frozenset((*self._conversions, _SPECIFIC_CHARACTER_SET))
         self._sequences = frozenset(one.tag for one in attribute.items if one.vr == "SQ")
         self._last_tag = max(self._wanted)
@@ -68,7 +74,8 @@ class _Sequence:
         found = []
         for item in items_of(raw, how, self._wanted, self._last_tag, self._sequences):
             own = item.values.pop(_SPECIFIC_CHARACTER_SET, b"")[:256]
-            sets = character_sets_of(own) or character_sets  # PS3.5 7.5.3
+            said = () if self._is_overridden else character_sets_of(own)
+            sets = said or character_sets  # PS3.5 7.5.3
             values: dict[str, object] = {}
             for tag, value in item.values.items():
                 keyword, convert = self._conversions[tag]

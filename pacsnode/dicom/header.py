@@ -8,7 +8,7 @@ nothing falls back to pydicom, whose recursion and global settings have no bound
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from pacsnode.dicom import elements, encoding, uid
 from pacsnode.dicom.attributes import (
@@ -74,13 +74,11 @@ def scan(
 ) -> Header:
     """Return the header of a data set, of which `data` may be a prefix if not `is_complete`.
 
-    `rule` is that of who has sent it.
-    Values are cut at 1,024 characters (LT: 10,240) and are otherwise as sent, right or wrong; items that
-    cannot be read are left out. Raises
-    `Incomplete` when a longer prefix is needed, `DataSetMismatch` if one of the four UIDs is missing,
-    `InvalidUID`, and `UnreadableDataSet`.
+    `rule` is that of who has sent it. Values are cut at 1,024 characters (LT: 10,240) and are otherwise as sent,
+    right or wrong; items that cannot be read are left out. Raises `Incomplete` when a longer prefix is needed,
+    `DataSetMismatch` if one of the four UIDs is missing, `InvalidUID`, and `UnreadableDataSet`.
     """
-    wanted = _wanted(catalogue)
+    wanted = _wanted(catalogue, is_overridden=rule.override is not None)
     if not uid.is_deflated(transfer_syntax_uid):
         return _scanned(data, encoding.declared(transfer_syntax_uid), wanted, rule, is_complete=is_complete)
     return first_answer(
@@ -93,14 +91,15 @@ def scan(
 
 
 class _Wanted:
-    """What of a data set the scan looks for; made once for a catalogue."""
+    """What of a data set the scan looks for; made once for a catalogue, and for peers with an override."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, *, is_overridden: bool) -> None:
+        converted = partial(conversion, is_overridden=is_overridden)
         stored = [one for one in catalogue.attributes if one.source is Source.STORED]
         public = [one for one in (*stored, ZONES[Level.IMAGE]) if not one.creator]
-        self.conversions = {one.tag: (one.keyword, conversion(one)) for one in public}
+        self.conversions = {one.tag: (one.keyword, converted(one)) for one in public}
         self.sequences = frozenset(one.tag for one in public if one.vr == "SQ")
-        self.private = tuple((one, conversion(one)) for one in stored if one.creator)
+        self.private = tuple((one, converted(one)) for one in stored if one.creator)
         blocks = (tag for one, _ in self.private for tag in _in_any_block(one.tag))
         self.tags = frozenset((*self.conversions, SPECIFIC_CHARACTER_SET, *blocks))
         self.last_tag = max(self.tags)

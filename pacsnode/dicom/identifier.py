@@ -76,7 +76,7 @@ def parse(
     request = _Request.read(identifier, transfer_syntax_uid, model, rule, catalogue)
     timezone = request.timezone() if options.timezone_adjustment else None
     known = request.known()
-    understood = request.understood(known, KeyReader(options, timezone, match_case))
+    understood = request.understood(known, KeyReader(options, timezone, match_case, rule))
     unique = request.unique_keys()
     given = {attribute.tag for attribute in understood.answered}
     answered = (*understood.answered, *(one for one in unique if one.tag not in given))
@@ -116,7 +116,7 @@ def parse_retrieve(
     issuer = (_ISSUER_OF_PATIENT_ID,) if request.level is Level.PATIENT else ()
     given = (one for one in (*unique, *issuer) if one.tag in request.values)
     asked = {one.tag: one for one in sorted(given, key=lambda attribute: attribute.tag)}
-    keys = request.understood(asked, KeyReader(BASELINE, None, match_case=True)).keys
+    keys = request.understood(asked, KeyReader(BASELINE, None, match_case=True, rule=rule)).keys
     own = UNIQUE_KEY[request.level]
     wanted = next((key.matching for key in keys if key.attribute is own), None)
     if not (isinstance(wanted, SingleValue) or (own.vr == "UI" and isinstance(wanted, ValueList))):

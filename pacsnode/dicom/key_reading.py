@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pacsnode.dicom import charset, items
 from pacsnode.dicom.catalogue import Attribute
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.conversion import character_sets_of
 from pacsnode.dicom.encoding import DELIMITERS, SEQUENCE_DELIMITATION, Encoding
 from pacsnode.dicom.keys import CASE_VRS, CHARACTER_SET_VRS, check_order, invalid, matching_of
@@ -41,6 +42,7 @@ class KeyReader:
     options: Options
     timezone: int | None
     match_case: bool
+    rule: CharacterSetRule = AS_SAID
 
     def key(self, attribute: Attribute, matching: Matching) -> Key:
         """Return a key in whose range the ends are in order; raises `InvalidIdentifier`."""
@@ -63,7 +65,7 @@ class KeyReader:
         item = _single_item(attribute, raw, how)
         if item is None or not item.values:
             return SequenceKey(None, attribute, is_known=True)
-        sets = _own_sets(item.values) or character_sets
+        sets = self.rule.applied(_own_sets(item.values) or character_sets)
         keys, answered = list[Key](), list[Attribute]()
         asked = [
             tag for tag in sorted(item.values) if not is_structure(tag) and tag != _SPECIFIC_CHARACTER_SET

@@ -75,9 +75,23 @@ def _attribute(key: Key, value: Value, asked: Matching, timezone: int | None, *,
             return _moments(key.attribute, asked, timezone)
         case _ if value.is_packed:
             return _uid_condition(key.attribute, asked)
+        case Words(words) if value.folded:
+            return spellings.with_words(value.folded, words, _one_or_several(key, value, asked))
         case _:
-            one_or_several = _any_value if key.attribute.multi_valued else _value
-            return one_or_several(key, _in_zone(value, timezone), asked)
+            return _near(value, asked, timezone, _one_or_several(key, _in_zone(value, timezone), asked))
+
+
+def _one_or_several(key: Key, value: Value, asked: Matching) -> Fragment:
+    return _any_value(key, value, asked) if key.attribute.multi_valued else _value(key, value, asked)
+
+
+def _near(value: Value, asked: Matching, timezone: int | None, exact: Fragment) -> Fragment:
+    """Return a condition on dates that costs much such that most dates do not come to it."""
+    attribute = value.attribute
+    if attribute.vr == "DT" and not attribute.multi_valued:
+        return instants.near(value.text, asked, 0, exact)  # its ends are in UTC, it may be in any zone
+    is_moved = timezone is not None and attribute in TIME_OF
+    return instants.near(value.text, asked, timezone, exact) if is_moved else exact
 
 
 def _empty(value: Value) -> Fragment:
@@ -102,7 +116,9 @@ def _moments(date: Attribute, asked: Moments, timezone: int | None) -> Fragment:
     shift = None
     if timezone is not None and date.level in ZONES:
         shift = f"shift_of({date.level:d}, {_zones(date.level)}, {timezone:d})"
-    return instants.between(values.of(date).text, values.of(TIME_OF[date]).text, shift, asked)
+    day = values.of(date).text
+    exact = instants.between(day, values.of(TIME_OF[date]).text, shift, asked)
+    return instants.near(day, asked, timezone, exact)
 
 
 def _in_zone(value: Value, timezone: int | None) -> Value:

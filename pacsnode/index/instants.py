@@ -4,15 +4,62 @@ A date is compared as text, if the calendar has it: strftime gives it back after
 30 into March. A time is microseconds since midnight, since `105960` and `110000` are the same instant and texts of
 different precision do not sort. A date together with its time is a moment as `dicom.temporal` counts it:
 microseconds since the beginning of the year 1.
+
+What costs more than a comparison of texts is only looked at where the day, as text, is near enough (`near`).
 """
 
+import datetime as dt
+
 from pacsnode.dicom import matching, temporal
-from pacsnode.dicom.query import Moments, Range
-from pacsnode.index.fragments import Fragment
+from pacsnode.dicom.query import Matching, Moments, Range, SingleValue
+from pacsnode.index.fragments import Fragment, after
 
 _END_OF_TIME = 1 << 40  # microseconds
 _LAST_MOMENT = 1 << 62
+_ZONES_APART = dt.timedelta(days=2)  # offsets go from -1200 to +1400
+_LEAP_SECOND = dt.timedelta(days=1)  # 235960 belongs to the next day
 _BEFORE_YEAR_1 = "1721424.5"  # the Julian day that is day 0 of the year 1
+
+
+def day_ends(asked: Matching, timezone: int | None = None) -> tuple[str, str] | None:
+    """Return low and high of low <= text < high for the text of every date that can match, None if all can.
+
+    The same holds of a text that begins with the date, such as a DT or `study.moment`. With a time zone the dates are
+    those of any zone.
+    """
+    match asked:
+        case SingleValue(day):
+            ends: tuple[str | None, str | None] = (day, day)
+        case Range(low, high):
+            ends = (low and low[:8], high and high[:8])
+        case Moments(low, high):
+            ends = (_earlier(low and low[:8], _LEAP_SECOND), high and high[:8])
+        case _:
+            return None
+    if any(end and temporal.date(end) != end for end in ends):
+        return None
+    if timezone is not None:
+        ends = _earlier(ends[0], _ZONES_APART), _earlier(ends[1], -_ZONES_APART)
+    return ends[0] or "0", after(ends[1] or "9")
+
+
+def _earlier(day: str | None, by: dt.timedelta) -> str | None:
+    """Return an earlier day, None if the calendar has none."""
+    if not day or temporal.date(day) is None:
+        return day
+    try:
+        found = dt.date(int(day[:4]), int(day[4:6]), int(day[6:])) - by
+    except OverflowError:
+        return None
+    return f"{found.year:04}{found.month:02}{found.day:02}"
+
+
+def near(value: str, asked: Matching, timezone: int | None, exact: Fragment) -> Fragment:
+    """Return a condition that is only looked at where the text begins with a day that can match."""
+    ends = day_ends(asked, timezone)
+    if ends is None:
+        return exact
+    return Fragment(f"CASE WHEN {value} >= ? AND {value} < ? THEN ", ends) + exact + Fragment(" END")
 
 
 def within(vr: str, value: str, wanted: Range) -> Fragment:

@@ -9,19 +9,16 @@ It may let more through than the key, whose own condition stands beside it:
 - Dates of studies, alone or with their times, are looked up by `study.moment`.
 """
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pacsnode.dicom import matching, temporal
+from pacsnode.dicom import matching
 from pacsnode.dicom.attributes import Attribute, Level
-from pacsnode.dicom.query import AnyOf, Key, Matching, Moments, Range, SingleValue, ValueList, Wildcard, Words
-from pacsnode.index import conditions, lookups, schema, spellings
+from pacsnode.dicom.query import AnyOf, Key, Matching, SingleValue, ValueList, Wildcard, Words
+from pacsnode.index import conditions, instants, lookups, schema, spellings
 from pacsnode.index.fragments import Fragment, after, in_texts, joined
 
 _HIGHEST = chr(0x10FFFF)
-_ZONES_APART = dt.timedelta(days=2)  # offsets go from -1200 to +1400
-_LEAP_SECOND = dt.timedelta(days=1)  # 235960 belongs to the next day
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ def _any_of(drivers: Sequence[Driver | None]) -> Driver | None:
 
 
 def _moment(asked: Matching, timezone: int | None) -> Fragment | None:
-    ends = moment_ends(asked, timezone)
+    ends = instants.day_ends(asked, timezone)
     return Fragment("study.moment >= ? AND study.moment < ?", ends) if ends else None
 
 
@@ -132,31 +129,3 @@ def _beginning(pattern: str) -> str:
 def _prefixed(value: str, prefix: str) -> Fragment | None:
     prefix = prefix.rstrip(_HIGHEST)
     return Fragment(f"{value} >= ? AND {value} < ?", (prefix, after(prefix))) if prefix else None
-
-
-def moment_ends(asked: Matching, timezone: int | None = None) -> tuple[str, str] | None:
-    """Return low and high of low <= `study.moment` < high for what a key says of dates, None if it says nothing."""
-    match asked:
-        case SingleValue(day):
-            ends: tuple[str | None, str | None] = (day, day)
-        case Range(low, high):
-            ends = (low, high)
-        case Moments(low, high):
-            ends = (_earlier(low and low[:8], _LEAP_SECOND), high and high[:8])
-        case _:
-            return None
-    if timezone is not None:
-        ends = _earlier(ends[0], _ZONES_APART), _earlier(ends[1], -_ZONES_APART)
-    if any(end and temporal.date(end) != end for end in ends):
-        return None
-    return ends[0] or "0", after(ends[1] or "9")
-
-
-def _earlier(day: str | None, by: dt.timedelta) -> str | None:
-    """Return an earlier day, None if the calendar has none."""
-    if not day or temporal.date(day) is None:
-        return day
-    try:
-        return (dt.datetime.strptime(day, "%Y%m%d") - by).strftime("%Y%m%d")  # noqa: DTZ007 - a day has no zone
-    except OverflowError:
-        return None

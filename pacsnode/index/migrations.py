@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 from pacsnode.database import Migration
 from pacsnode.dicom.attributes import Attribute, Level
 from pacsnode.index import lookups, version_1
-from pacsnode.index.schema import TABLES, common, is_folded
+from pacsnode.index.columns import as_folded
+from pacsnode.index.schema import TABLES, Table, common, is_folded
 from pacsnode.index.views import VIEWS
 
 if TYPE_CHECKING:
+    import sqlite3
+
     import sqlite_utils
 
 _OF_IMAGE = ("common INTEGER", "timezone_offset_from_utc")
+_NOT_ASCII = "*[^\x01-\x7f]*"
 _COMMON = "CREATE TABLE IF NOT EXISTS image_common (id INTEGER PRIMARY KEY, content_hash INTEGER NOT NULL)"
 _COMMON_INDEX = "CREATE INDEX IF NOT EXISTS image_common_by_hash ON image_common (content_hash)"
 
@@ -32,6 +36,8 @@ def _add_what_is_missing(database: "sqlite_utils.Database") -> None:
     _add(database, "image_common", _columns(common()))
     for name, select in VIEWS.items():
         database.create_view(name, select)
+    for table in TABLES.values():
+        _fold_anew(database.conn, table)
 
 
 def _columns(attributes: tuple[Attribute, ...]) -> tuple[str, ...]:
@@ -44,6 +50,18 @@ def _add(database: "sqlite_utils.Database", table: str, columns: tuple[str, ...]
     for column in columns:
         if column.split()[0].strip('"') not in known:
             database.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+
+
+def _fold_anew(connection: "sqlite3.Connection", table: Table) -> None:
+    """Fold names as this version does: without accents and width. Plain ASCII stays as it was."""
+    for attribute in filter(is_folded, table.stored):
+        column, found = attribute.column, []
+        rows = connection.execute(
+            f"SELECT id, {column} FROM {table.name} WHERE {column} GLOB ?", (_NOT_ASCII,)
+        )
+        for row_id, text in rows.fetchall():
+            found.append((as_folded(attribute, text), row_id))
+        connection.executemany(f"UPDATE {table.name} SET {column}_folded = ? WHERE id = ?", found)
 
 
 MIGRATIONS = (

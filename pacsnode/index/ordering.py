@@ -16,7 +16,7 @@ from pacsnode.dicom.attributes import UNIQUE_KEY, Level
 from pacsnode.dicom.query import Query, SingleValue
 from pacsnode.index import schema
 from pacsnode.index.fragments import Fragment, Parameter
-from pacsnode.index.leading import moment_ends
+from pacsnode.index.instants import day_ends
 
 MAX_ID = (1 << 63) - 1
 Position = tuple[Parameter, ...]
@@ -76,9 +76,7 @@ def of(query: Query) -> Order:
 def _by_moment(query: Query) -> Order:
     """Return the order of studies, no longer than between the dates that are asked for."""
     asked = (
-        moment_ends(key.matching, query.timezone)
-        for key in query.keys
-        if key.attribute.keyword == "StudyDate"
+        day_ends(key.matching, query.timezone) for key in query.keys if key.attribute.keyword == "StudyDate"
     )
     ends = next(asked, None)
     low, high = ends or ("", "\U0010ffff")

@@ -3,7 +3,7 @@
 The component groups of a name stand in one text, joined by `=`. A JSON array made of it in SQL splits them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pacsnode.dicom import charset, names
@@ -55,6 +55,25 @@ def _groups(value: str) -> str:
 
 def _group(value: str, at: int) -> str:
     return f"coalesce(json_extract({_groups(value)}, '$[{at}]'), '')"
+
+
+def with_words(value: str, words: Sequence[str], exact: Fragment) -> Fragment:
+    """Return a condition about words that is only looked at where a folded name, or several, can have them.
+
+    Names that are not ASCII always can: the words of a name are folded further than the name (`names`).
+    """
+    text = f"' ' || {value}"
+    for apostrophe in _APOSTROPHES:
+        text = f"replace({text}, {apostrophe}, '')"
+    can = [Fragment(f"{text} GLOB ?", (f"*{_BETWEEN}{as_glob(word)}*",)) for word in words]
+    is_possible = Fragment(f"{value} GLOB ? OR ", (_NOT_ASCII,)) + all_of(can)
+    return Fragment("CASE WHEN ") + is_possible + Fragment(" THEN ") + exact + Fragment(" END")
+
+
+# What stands between the words of a name, and what is no part of them, as far as it is ASCII (`names`).
+_BETWEEN = "[ \t\n\v\f\r\x1c\x1d\x1e\x1f\\^=,;./-]"
+_APOSTROPHES = ("''''", "'\"'", "'`'")
+_NOT_ASCII = "*[^\x01-\x7f]*"
 
 
 @dataclass(frozen=True, slots=True)

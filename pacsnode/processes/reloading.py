@@ -49,6 +49,7 @@ KEYS: Mapping[str, TakenOver] = MappingProxyType(
         "spool.path": _RESTART,
         "spool.min_free": _RESTART,
         "index.path": _RESTART,
+        "index.extra_tags": _RESTART,
         "index.max_find_results": _RESTART,
         "index.max_find_time": _RESTART,
         "index.match_case": _RESTART,

@@ -38,7 +38,7 @@ def arrivals(count: int, seed: int) -> Iterator[Arrival]:
             series = uid(rng)
             values |= {"SeriesNumber": str(at // INSTANCES_IN_SERIES % SERIES_IN_STUDY + 1), "Modality": "CT"}
         number = at % INSTANCES_IN_SERIES + 1
-        own = {"InstanceNumber": str(number), "ContentTime": f"{100000 + number}.{rng.randrange(10**6):06}"}
+        own = image_values(rng, number)
         header = Header("1.2.840.10008.5.1.4.1.1.2", uid(rng), study, series, values | own, ("ISO_IR 100",))
         yield Arrival(
             header=header,
@@ -58,6 +58,16 @@ def uid(rng: random.Random) -> str:
     return ROOT + str(rng.randrange(10**37, 10**38))
 
 
+def image_values(rng: random.Random, number: int) -> dict[str, str]:
+    """Return what differs from image to image in a CT series."""
+    moment = f"{100000 + number}.{rng.randrange(10**6):06}"
+    return {
+        "InstanceNumber": str(number), "ContentTime": moment, "AcquisitionTime": moment,
+        "InstanceCreationTime": f"{100000 + number}.{rng.randrange(10**3):03}",
+        "ImagePositionPatient": f"-180.6{rng.randrange(10**4)}\\-171.3{rng.randrange(10**4)}\\{-number * 1.25}",
+    }  # fmt: skip
+
+
 def study_values(rng: random.Random) -> dict[str, str]:
     """Return what is the same in all instances of a study."""
     number = rng.randrange(100_000)
@@ -71,6 +81,11 @@ def study_values(rng: random.Random) -> dict[str, str]:
         "StationName": "CT01", "SeriesDescription": "AX 1.0 SOFT", "ManufacturerModelName": "SCAN 64",
         "BodyPartExamined": "CHEST", "ProtocolName": "CHEST ROUTINE", "ContentDate": date,
         "AcquisitionNumber": "1", "Rows": "512", "Columns": "512", "BitsAllocated": "16",
+        "AcquisitionDate": date, "InstanceCreationDate": date, "ImageType": "ORIGINAL\\PRIMARY\\AXIAL",
+        "ImageOrientationPatient": "1\\0\\0\\0\\1\\0", "TimezoneOffsetFromUTC": "+0100",
+        "AcquisitionDateTime": f"{date}101500.123456",
+        "ProcedureCodeSequence": '[{"CodeValue":"CTCH","CodingSchemeDesignator":"99X","CodeMeaning":"CT chest"}]',
+        "RequestAttributesSequence": '[{"ScheduledProcedureStepID":"S1","RequestedProcedureID":"R1"}]',
     }  # fmt: skip
 
 

@@ -131,7 +131,8 @@ def test_a_name_is_found_in_its_own_character_set(archived: Archived, file: str)
     original = archived.originals[file]
     answers = archived.find(_asked(original.SpecificCharacterSet, PatientName=archived.name(file)))
     assert original.StudyInstanceUID in [answer.StudyInstanceUID for answer in answers]
-    assert {_decoded(answer) for answer in answers} == {archived.name(file)}
+    for answer in answers:  # other names may have it as one of their component groups
+        assert archived.name(file) in (_decoded(answer), *_decoded(answer).split("="))
 
 
 @pytest.mark.parametrize("file", _FILES)

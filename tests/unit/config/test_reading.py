@@ -104,8 +104,9 @@ def test_all_mistakes_are_told_at_once_with_their_lines(written) -> None:
 
 
 def test_a_key_that_resembles_nothing_is_told_what_there_is(written) -> None:
+    known = "extra_tags, match_case, max_find_results, max_find_time, path"
     assert mistakes(written("[index]\nxyzzy = 1\n")) == [
-        "2: index.xyzzy: there is no such key; there are match_case, max_find_results, max_find_time, path"
+        f"2: index.xyzzy: there is no such key; there are {known}"
     ]
 
 

@@ -15,7 +15,7 @@ from pydicom.multival import MultiValue
 
 from pacsnode.dicom import conversion, part10
 from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, Attribute, Source
-from pacsnode.dicom.character_sets import CharacterSetRule
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.header import Header, Incomplete, scan
 from pacsnode.dicom.uid import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -295,6 +295,21 @@ def test_the_senders_rule_decides_what_text_is_read_in(
     data = data_set(further if said is None else {0x00080005: ("CS", said)} | further)
     found = scan(data if syntax == EXPLICIT_VR_LITTLE_ENDIAN else deflated(data), syntax, rule=rule)
     assert (found.values["PatientName"], found.character_sets) == ("Иванов^И", meant)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        (AS_SAID, "Müller"),
+        (CharacterSetRule(default=("ISO_IR 144",)), "Müller"),
+        (CharacterSetRule(("ISO_IR 144",)), "Mќller"),
+    ],
+)
+def test_an_item_has_its_own_character_set_unless_it_is_overridden(rule: CharacterSetRule, name: str) -> None:
+    own = item(element(0x00080005, "CS", b"ISO_IR 100") + element(0x00080104, "LO", b"M\xfcller"))
+    data = data_set(raw={0x00081032: sequence(0x00081032, own)})
+    found = scan(data, EXPLICIT_VR_LITTLE_ENDIAN, rule=rule)
+    assert name in found.values["ProcedureCodeSequence"]
 
 
 def test_what_cannot_be_decoded_is_marked_and_the_rest_is_kept() -> None:

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsnode.dicom.attributes import BY_KEYWORD, Level
-from pacsnode.dicom.character_sets import CharacterSetRule
+from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.identifier import parse, parse_retrieve
 from pacsnode.dicom.query import (
     AnyOf,
     InformationModel,
+    Items,
     Matching,
     Options,
     Query,
@@ -373,6 +374,19 @@ def test_the_requesters_rule_decides_what_text_is_read_in(
     data += _explicit(0x00100020, b"LO", "Иванов".encode("iso8859_5"))
     query = understand(data, EXPLICIT_LITTLE, PATIENT_ROOT, rule=rule)
     assert (query.keys[0].matching, query.character_sets) == (SingleValue("Иванов"), meant)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"), [(AS_SAID, "Müller"), (CharacterSetRule(("ISO_IR 144",)), "Mќller")]
+)
+def test_an_item_has_its_own_character_set_unless_it_is_overridden(rule: CharacterSetRule, name: str) -> None:
+    own = _explicit(CHARACTER_SET, b"CS", b"ISO_IR 100") + _explicit(0x00400009, b"SH", b"M\xfcller")
+    one = struct.pack("<HHI", 0xFFFE, 0xE000, len(own)) + own
+    data = _explicit(LEVEL, b"CS", b"SERIES")
+    data += struct.pack("<HH2sHI", 0x0040, 0x0275, b"SQ", 0, len(one)) + one
+    (key,) = parse(data, EXPLICIT_LITTLE, STUDY_ROOT, rule=rule).keys
+    assert isinstance(key.matching, Items)
+    assert key.matching.keys[0].matching == SingleValue(name)
 
 
 def test_text_is_composed_before_it_is_compared() -> None:
