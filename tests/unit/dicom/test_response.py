@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.valuerep import PersonName
+from pydicom.multival import MultiValue
+from pydicom.uid import UID
+from pydicom.valuerep import IS, DSfloat, PersonName
 
 from pacsnode.dicom.attributes import (
     BY_KEYWORD,
@@ -80,8 +82,12 @@ def read(data: bytes, syntax: str = EXPLICIT_LITTLE) -> Dataset:
 
 
 def raw(dataset: Dataset, tag: int) -> bytes:
+    """Return the bytes of a value; pydicom may have read it already."""
     value = dataset.get_item(tag).value
-    return value or b""
+    if not isinstance(value, str | MultiValue | UID | IS | DSfloat):
+        return value or b""
+    several = value if isinstance(value, MultiValue) else [value]
+    return "\\".join(str(getattr(one, "original_string", one)) for one in several).encode("ascii")
 
 
 def text(dataset: Dataset, attribute: Attribute) -> str:
