@@ -390,3 +390,14 @@ def test_unsupported_keys_come_back_empty_for_peers_that_want_them(syntax: str) 
 
     plain = read(ResponseEncoder(query, **settings).encode(row), syntax)
     assert {procedure_code_sequence, selector_ut_value, private}.isdisjoint(plain.keys())
+
+
+def test_an_answer_names_the_zone_of_its_times() -> None:
+    """PS3.4 C.4.1.1.3.2."""
+    row = ("20200115", None)
+    for timezone, said in ((60, "+0100"), (-210, "-0330")):
+        dataset = read(answer(replace(query_of("StudyDate"), timezone=timezone), row))
+        assert dataset.TimezoneOffsetFromUTC == said
+    assert "TimezoneOffsetFromUTC" not in read(answer(query_of("StudyDate"), row))
+    birth = replace(query_of("PatientBirthDate"), timezone=60)
+    assert "TimezoneOffsetFromUTC" not in read(answer(birth, row)), "it is not adjusted"
