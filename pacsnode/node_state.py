@@ -59,7 +59,8 @@ class NodeState:
             opened.state, process=process, now_ms=now_ms, trouble=opened.trouble, advice=self.advice
         )
         if opened.trouble is not None:
-            log.error("%s; %s", opened.trouble, self.advice())
+            sentences = opened.trouble, *self._advice()  # each an argument: a long one would be cut
+            log.error("; ".join(["%s"] * len(sentences)), *sentences)
 
     @property
     def trouble(self) -> str | None:
@@ -68,19 +69,24 @@ class NodeState:
 
     def advice(self) -> str:
         """Return what a person can do about it: the commands, as they can be typed."""
+        return "; ".join(self._advice())
+
+    def _advice(self) -> tuple[str, ...]:
+        begins = "the node receives only (C-FIND, C-MOVE and C-GET are refused)"
         at = f"--data-dir {shlex.quote(str(self._config.node.data_dir))}"
         newest = next(iter(self._folder.copies.list()), None)
         if newest is None:
-            what = (
-                f"there is no copy beside it: stop the node, then `pacsnode state restore {at}` looks into the "
-                f"storage, and `pacsnode state restore --empty {at}` begins without what was in it"
+            return (
+                begins,
+                "there is no copy beside it",
+                f"stop the node, then `pacsnode state restore {at}` looks for one in the storage",
+                f"`pacsnode state restore --empty {at}` begins without what was in it",
             )
-        else:
-            what = (
-                f"stop the node, then `pacsnode state restore {at}` takes the newest copy, {newest.name}; "
-                f"`pacsnode state list {at}` shows all"
-            )
-        return f"the node receives only (C-FIND, C-MOVE and C-GET are refused): {what}"
+        return (
+            begins,
+            f"stop the node, then `pacsnode state restore {at}` takes the newest copy, {newest.name}",
+            f"`pacsnode state list {at}` shows all",
+        )
 
     def answering(self, index: Index) -> Index:
         """Return the index for queries and retrieves: it refuses while the state is damaged."""
