@@ -95,11 +95,15 @@ class NodeState:
     def begin_run(self, version: str, number: int = 0) -> None:
         """Record a start and the configuration in force; a run that ended uncleanly is said.
 
-        `number` is as in `add_snapshot`.
+        `number` is as in `add_snapshot`: a snapshot that has one belongs to a run that is under way.
         """
         if self._state is None:
             return
         try:
+            if number and (under_way := self._state.last_run()) is not None:
+                self._run_number = under_way.number
+                self.add_snapshot(self._config, "start", number)
+                return
             run, before = self._state.begin_run(version, self._now_ms())
         except PacsNodeError as error:
             log.error("this start could not be recorded: %s", error)
@@ -121,13 +125,12 @@ class NodeState:
         if self._state is None:
             return None
         try:
-            self.snapshot_number = self._state.add_snapshot(
-                digest_of(config), reason, self._now_ms(), number=number
-            )
+            added = self._state.add_snapshot(digest_of(config), reason, self._now_ms(), number=number)
         except PacsNodeError as error:
             log.error("the configuration's number could not be recorded: %s", error)
             return None
-        return self.snapshot_number
+        self.snapshot_number = max(added, self.snapshot_number or 0)
+        return added
 
     def steps(self, storage: Storage, stop: Callable[[], bool]) -> dict[str, Callable[[], float]]:
         """Return the jobs of the state by name; `stop` leaves a copy undone."""
