@@ -14,6 +14,7 @@ from dataclasses import fields
 
 from pacsnode.errors import PacsNodeError, PermanentError, TemporaryError
 from pacsnode.observe import (
+    NODE_STOPS,
     AssociationEnded,
     AssociationRejected,
     ConnectionProbed,
@@ -148,7 +149,8 @@ class AssociationLog:
             log.debug("connection from %s closed before it sent anything", where, extra=_extra(event))
 
     def _rejected(self, event: AssociationRejected) -> None:
-        log.warning(
+        log.log(
+            logging.INFO if event.reason == NODE_STOPS else logging.WARNING,
             'association from %s "%s" to "%s" refused: %s',
             event.peer_address,
             escaped(event.calling_ae_title),
@@ -168,7 +170,7 @@ class AssociationLog:
             event.peer_address,
             escaped(event.calling_ae_title),
             escaped(event.called_ae_title),
-            escaped(event.ending),
+            "cut off by the stop of the node" if event.ending == NODE_STOPS else escaped(event.ending),
             event.seconds,
             done,
             event.contexts_accepted,

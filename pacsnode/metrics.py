@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pacsnode.access.peer import comparable_ae_title
 from pacsnode.association_log import escaped
 from pacsnode.observe import (
+    NODE_STOPS,
     AssociationAccepted,
     AssociationEnded,
     AssociationRejected,
@@ -29,7 +30,7 @@ SECONDS = 60
 MOST_AE_TITLES = 50
 MOST_ERRORS = 10
 
-_UNREMARKABLE_ENDINGS = frozenset({"released", "aborted", "the node stops"})
+_UNREMARKABLE_ENDINGS = frozenset({"released", "aborted", NODE_STOPS})
 
 
 class LastMinute:

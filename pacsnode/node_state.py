@@ -59,7 +59,8 @@ class NodeState:
             opened.state, process=process, now_ms=now_ms, trouble=opened.trouble, advice=self.advice
         )
         if opened.trouble is not None:
-            log.error("%s; %s", opened.trouble, self.advice())
+            sentences = opened.trouble, *self._advice()  # each an argument: a long one would be cut
+            log.error("; ".join(["%s"] * len(sentences)), *sentences)
 
     @property
     def trouble(self) -> str | None:
@@ -68,19 +69,24 @@ class NodeState:
 
     def advice(self) -> str:
         """Return what a person can do about it: the commands, as they can be typed."""
+        return "; ".join(self._advice())
+
+    def _advice(self) -> tuple[str, ...]:
+        begins = "the node receives only (C-FIND, C-MOVE and C-GET are refused)"
         at = f"--data-dir {shlex.quote(str(self._config.node.data_dir))}"
         newest = next(iter(self._folder.copies.list()), None)
         if newest is None:
-            what = (
-                f"there is no copy beside it: stop the node, then `pacsnode state restore {at}` looks into the "
-                f"storage, and `pacsnode state restore --empty {at}` begins without what was in it"
+            return (
+                begins,
+                "there is no copy beside it",
+                f"stop the node, then `pacsnode state restore {at}` looks for one in the storage",
+                f"`pacsnode state restore --empty {at}` begins without what was in it",
             )
-        else:
-            what = (
-                f"stop the node, then `pacsnode state restore {at}` takes the newest copy, {newest.name}; "
-                f"`pacsnode state list {at}` shows all"
-            )
-        return f"the node receives only (C-FIND, C-MOVE and C-GET are refused): {what}"
+        return (
+            begins,
+            f"stop the node, then `pacsnode state restore {at}` takes the newest copy, {newest.name}",
+            f"`pacsnode state list {at}` shows all",
+        )
 
     def answering(self, index: Index) -> Index:
         """Return the index for queries and retrieves: it refuses while the state is damaged."""
@@ -89,11 +95,15 @@ class NodeState:
     def begin_run(self, version: str, number: int = 0) -> None:
         """Record a start and the configuration in force; a run that ended uncleanly is said.
 
-        `number` is as in `add_snapshot`.
+        `number` is as in `add_snapshot`: a snapshot that has one belongs to a run that is under way.
         """
         if self._state is None:
             return
         try:
+            if number and (under_way := self._state.last_run()) is not None:
+                self._run_number = under_way.number
+                self.add_snapshot(self._config, "start", number)
+                return
             run, before = self._state.begin_run(version, self._now_ms())
         except PacsNodeError as error:
             log.error("this start could not be recorded: %s", error)
@@ -115,13 +125,12 @@ class NodeState:
         if self._state is None:
             return None
         try:
-            self.snapshot_number = self._state.add_snapshot(
-                digest_of(config), reason, self._now_ms(), number=number
-            )
+            added = self._state.add_snapshot(digest_of(config), reason, self._now_ms(), number=number)
         except PacsNodeError as error:
             log.error("the configuration's number could not be recorded: %s", error)
             return None
-        return self.snapshot_number
+        self.snapshot_number = max(added, self.snapshot_number or 0)
+        return added
 
     def steps(self, storage: Storage, stop: Callable[[], bool]) -> dict[str, Callable[[], float]]:
         """Return the jobs of the state by name; `stop` leaves a copy undone."""

@@ -18,6 +18,7 @@ current_association: ContextVar[str] = ContextVar("current_association", default
 # is set.
 PATIENT_DATA_LOGGER = "pacsnode.patient_data"
 
+NODE_STOPS = "the node stops"  # why an association was refused or cut off, where nobody is at fault
 
 _SUCCESS, _CANCEL = 0x0000, 0xFE00  # PS3.7 C.1, C.5
 _FAILURES = frozenset((0xA000, 0xC000))  # PS3.7 C.4, by their first digit

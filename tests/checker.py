@@ -52,6 +52,7 @@ _NODE_FILES = frozenset(("lock", "status.sock"))
 _STATE_FILES = frozenset(
     f"state/state-1.{suffix}" for suffix in ("db", "db-wal", "db-shm", "db.lock", "in-use")
 ) | {"state/lock"}
+_LOSSES = frozenset(("lost", "damaged", "unreadable", "not filed"))
 _INDEX_FILES = frozenset(f"index/index-1.db{suffix}" for suffix in ("", "-wal", "-shm", ".lock"))
 
 
@@ -266,6 +267,7 @@ class Checker:
         found = self._check_studies(remote, sorted(self._ledger.sent), report)
         self._check_files(report)
         self._verify_storage(found, report)
+        self._verify_state(report)
         self._checked = set(self._ledger.sent)
         return report
 
@@ -371,6 +373,24 @@ class Checker:
             report.stray.append(
                 f"storage verify exits {ended.returncode} with {result}, C-FIND lists {found}: {ended.stderr}"
             )
+
+    def _verify_state(self, report: Report) -> None:
+        """Ask `pacsnode state verify`, and whether the node has had to say that anything was lost."""
+        for command in ("verify", "events"):
+            ended = subprocess.run(
+                [*PROGRAM, "state", command, "--data-dir", str(self._data_dir), "--json"],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=_VERIFY_SECONDS,
+                check=False,
+            )
+            lines = [json.loads(line) for line in ended.stdout.splitlines()]
+            if ended.returncode:
+                report.stray.append(f"state {command} exits {ended.returncode}: {ended.stdout}{ended.stderr}")
+            report.stray += [
+                f"an event: {line['event']}" for line in lines if line.get("event", {}).get("kind") in _LOSSES
+            ]
 
 
 def _identifier(level: str, studies: Sequence[str]) -> Dataset:

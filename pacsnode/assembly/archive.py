@@ -135,4 +135,7 @@ class Holdings:
 def storage_of(config: Config) -> Storage:
     """Open the storage of a configuration."""
     directory = config.storage.directory
-    return MemoryStorage() if directory is None else DirectoryStorage(directory)
+    if directory is None:
+        return MemoryStorage()
+    make_folder(directory, "storage.url")
+    return DirectoryStorage(directory)

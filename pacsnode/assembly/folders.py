@@ -13,6 +13,8 @@ def make_folder(path: Path, key: str) -> None:
     """Create a folder that only we can enter; raises `ConfigError`, which names the key, if that cannot be."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise ConfigError(f"{key}: {path} is a file and no folder") from error
     except OSError as error:
         raise ConfigError(f"{key}: the folder {path} cannot be made: {error.strerror}") from error
     if not os.access(path, os.W_OK | os.X_OK):

@@ -82,7 +82,8 @@ class Upkeep:
     def start(self, number: int = 0) -> int:
         """Begin to work in the background, which begins a run of the node; return the snapshot's number.
 
-        A snapshot without one, which is 0, is given the next number of the state.
+        A snapshot without one, which is 0, is given the next number of the state; one that has a number is in force
+        already, and so is the run.
         """
         state = self._holdings.state
         state.begin_run(__version__, number)

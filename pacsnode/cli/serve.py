@@ -1,12 +1,9 @@
 """`pacsnode serve`."""
 
-import errno
-import os
 from typing import TYPE_CHECKING
 
 import click
 
-from pacsnode.cli.exit_codes import CommandFailed, ExitCode
 from pacsnode.cli.output import Output
 from pacsnode.cli.program import Program, data_dir_option, json_option, pass_program
 
@@ -81,19 +78,8 @@ def serve(
         )
 
     log_as_configured(config)
-    try:
-        serve_until_stopped(config, read=read, ready=ready)
-    except OSError as error:
-        raise _not_started(error, config.dicom.host, config.dicom.port) from error
+    serve_until_stopped(config, read=read, ready=ready)
     output.result({"stopped": True}, "stopped")
-
-
-def _not_started(error: OSError, host: str, port: int) -> CommandFailed:
-    """Return why the node cannot run: an address in use may become free, a forbidden one will not."""
-    code = ExitCode.TRY_LATER if error.errno == errno.EADDRINUSE else ExitCode.CONFIGURATION
-    return CommandFailed(
-        f"cannot serve {_host(host)}:{port}: {os.strerror(error.errno) if error.errno else error}", code
-    )
 
 
 def _host(host: str) -> str:

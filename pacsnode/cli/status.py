@@ -101,7 +101,7 @@ def _processes(processes: Sequence[Mapping[str, Any]], now: datetime) -> Iterato
         age = process["heartbeat_age_seconds"]
         yield (
             f"{name_of(process):<12} {process['pid'] or '-':>8}  {process['state'].split()[0]:<11} "
-            f"{process['snapshot']:>6}  {_since(process['started_at'], now):<11} "
+            f"{process['snapshot']:>6}  {_since(process['started_at'], now) if process['pid'] else '-':<11} "
             f"{process['restarts']:>8}  {'-' if age is None else f'{age:.1f} s ago'}"
         ).rstrip()
 

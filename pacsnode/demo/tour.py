@@ -258,15 +258,20 @@ def _temporary_folder(say: Say, *, keeps: bool) -> Iterator[Path]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the demonstration as Ctrl-C does, so that the folder goes away."""
+    """Let SIGTERM and SIGINT end the demonstration, so that the folder goes away.
+
+    SIGINT too: a shell that starts a command in the background has it ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _wait_for_signal() -> None:

@@ -136,12 +136,19 @@ class Admission:
         with self._locked():
             self._free(place.slot)
 
-    def forget_process(self, pid: int) -> None:
-        """Give back all that a process has taken which is dead; nothing happens for one that took nothing."""
-        with self._locked():
-            number = self._number_of(pid)
-            if number:
-                self._forget(number)
+    def forget_process(self, pid: int) -> bool:
+        """Give back all that a dead process has taken, nothing for one that took nothing. Never waits.
+
+        Returns false if another process has the places locked, which may be one that hangs: try again.
+        """
+        try:
+            with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                number = self._number_of(pid)
+                if number:
+                    self._forget(number)
+        except BlockingIOError:
+            return False
+        return True
 
     def taken(self) -> int:
         """Return how many places are taken, by all processes."""
@@ -150,9 +157,9 @@ class Admission:
             return len(owners) - owners.count(0)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, how: int = fcntl.LOCK_EX) -> Iterator[None]:
         with self._lock:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+            fcntl.lockf(self._descriptor, how)
             try:
                 yield
             finally:

@@ -46,6 +46,7 @@ from pacsnode.dimse.rules import Rules, Terms
 from pacsnode.dimse.scp import SCP
 from pacsnode.dimse.status import GeneralStatus
 from pacsnode.observe import (
+    NODE_STOPS,
     AssociationAccepted,
     AssociationEnded,
     AssociationRejected,
@@ -261,7 +262,7 @@ class DimseServer:
         if isinstance(terms, _Rejected):
             return terms
         if self._stopping.is_set():
-            return _Rejected(acceptor.LOCAL_LIMIT_EXCEEDED, "the node stops")
+            return _Rejected(acceptor.LOCAL_LIMIT_EXCEEDED, NODE_STOPS)
         rights, peer = terms.rights, terms.rights.peer
         taken = self._admission.take(
             address.host,

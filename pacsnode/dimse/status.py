@@ -78,7 +78,7 @@ class RetrieveStatus(IntEnum):
     PENDING = 0xFF00
 
 
-_RECEIVING_ONLY = "the node's state is damaged, it receives only"
+_RECEIVING_ONLY = "the node's state is damaged or missing, it receives only"
 
 _STORAGE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
     (

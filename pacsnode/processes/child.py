@@ -224,7 +224,7 @@ class Child:
             config.logging.level.value,
             config.logging.format.value,
             self._name,
-            number=self._number,
+            number=self._number if self._name == "worker" else None,
             patient_data=config.logging.patient_data,
         )
         is_first, self._config, self._snapshot = self._config is None, config, snapshot.number
@@ -233,6 +233,7 @@ class Child:
             self._beside(lambda: self._role.start(config, snapshot.number), self._started)
         elif self._is_ready:
             self._role.adopt(config, snapshot.number)
+            self._beat_at = time.monotonic()  # so that `status` shows the number
 
     def _started(self, number: int | None, error: PacsNodeError | None) -> None:
         if error is not None:

@@ -62,7 +62,7 @@ def printable(text: str, limit: int = _MAX_ARGUMENT_CHARACTERS) -> str:
 class Formatter(logging.Formatter):
     """What the forms have in common."""
 
-    def __init__(self, node_name: str, process: str, number: int, *, patient_data: bool) -> None:
+    def __init__(self, node_name: str, process: str, number: int | None, *, patient_data: bool) -> None:
         super().__init__()
         self.node_name = node_name
         self.process = process
@@ -72,7 +72,11 @@ class Formatter(logging.Formatter):
     def head(self, record: logging.LogRecord) -> str:
         """Return `worker-1 dimse.server [3f9a1c20]: message`, without what there is none of."""
         process = (
-            f"{self.process}-{self.number} " if self.number else f"{self.process} " if self.process else ""
+            f"{self.process}-{self.number} "
+            if self.number is not None
+            else f"{self.process} "
+            if self.process
+            else ""
         )
         name = printable(record.name.removeprefix("pacsnode."))
         association = association_of(record)
@@ -150,7 +154,7 @@ class JsonFormatter(Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "process": self.process or None,
-            "process_number": self.number or None,
+            "process_number": self.number,
             "pid": record.process,
             "association_id": association_of(record) or None,
             "message": self.message(record),

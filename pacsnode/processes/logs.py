@@ -99,12 +99,12 @@ def configure(
     form: str,
     process: str = "",
     *,
-    number: int = 0,
+    number: int | None = None,
     patient_data: bool = False,
 ) -> None:
     """Write records from `level` up to standard error; `form` is "auto", "text", "json" or "journald".
 
-    `process` is the role of this process and `number` tells several of one role apart (0 for the only one). Called
+    `process` is the role of this process and `number` tells several of one role apart (None for the only one). Called
     again, the new settings hold for all further records.
     """
     stream = sys.stderr
@@ -136,7 +136,7 @@ def _set_library_levels(*, patient_data: bool) -> None:
 
 
 def _formatter(
-    form: str, stream: TextIO, node_name: str, process: str, number: int, *, patient_data: bool
+    form: str, stream: TextIO, node_name: str, process: str, number: int | None, *, patient_data: bool
 ) -> Formatter:
     if form == "auto":
         form = "journald" if is_journal(stream) else "text"

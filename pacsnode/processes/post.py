@@ -7,14 +7,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 from pacsnode.processes.control import Channel, Heartbeat, Message, Ready
-from pacsnode.processes.program import Arguments
+from pacsnode.processes.program import GROUP_SIGNALS, Arguments
 from pacsnode.processes.summary import READY
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class State(Enum):
     """How a post is held."""
 
     VACANT = "waiting to be started again"
+    ENDED = "ended"
     STARTING = "starting"
     READY = READY
     ENDING = "ending"
@@ -83,6 +85,7 @@ class Post:
         self._started_on = ""
         self._heard_at: float | None = None
         self._failures = 0
+        self._is_killed = False
         self.channel: Channel | None = None
         self.state = State.VACANT
         self.start_at = 0.0
@@ -110,19 +113,20 @@ class Post:
             with_jobs=duty.with_jobs,
         )
         try:
-            self._process = subprocess.Popen(
-                [*self._command(duty.role), *arguments.words()],
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno(),  # standard output is the supervisor's
-                pass_fds=arguments.descriptors,
-            )
+            with _held_back(GROUP_SIGNALS):  # the child lets them through once it can ignore them
+                self._process = subprocess.Popen(
+                    [*self._command(duty.role), *arguments.words()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=sys.stderr.fileno(),  # standard output is the supervisor's
+                    pass_fds=arguments.descriptors,
+                )
         except OSError:
             ours.close()
             raise
         finally:
             theirs.close()
         self.channel = Channel(ours)
-        self.state, self.starts = State.STARTING, self.starts + 1
+        self.state, self.starts, self._is_killed = State.STARTING, self.starts + 1, False
         self.snapshot, self.report = 0, {}
         self._started_at, self._heard_at = self._now(), None
         self._started_on = datetime.now(UTC).isoformat(timespec="seconds")
@@ -133,8 +137,9 @@ class Post:
             self.channel.send(message)
 
     def hear(self, message: Message) -> None:
-        """Note what the child says of itself."""
-        self._heard_at = self._now()
+        """Note what the child says of itself. Only a heartbeat is a sign of life: a ring may come from any thread."""
+        if self._heard_at is None or isinstance(message, Ready | Heartbeat):
+            self._heard_at = self._now()
         match message:
             case Ready():
                 self.state = State.READY if self.state is State.STARTING else self.state
@@ -144,8 +149,8 @@ class Post:
 
     @property
     def silent_until(self) -> float | None:
-        """When the child has been silent for too long; None without one."""
-        if self._process is None:
+        """When the child has been silent for too long; None without one, and for one that was killed."""
+        if self._process is None or self._is_killed:
             return None
         if self._heard_at is None:
             return self._started_at + FIRST_WORD_SECONDS
@@ -164,6 +169,7 @@ class Post:
     def kill(self) -> None:
         """End the child at once."""
         if self._process is not None:
+            self._is_killed = True
             self._process.kill()
 
     def has_ended(self) -> bool:
@@ -205,6 +211,16 @@ class Post:
             "heartbeat_age_seconds": None if age is None else round(age, 3),
             "report": self.report,
         }
+
+
+@contextmanager
+def _held_back(numbers: Iterable[int]) -> Iterator[None]:
+    """Block signals, in this thread and in what is started meanwhile; here they come afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _how(code: int) -> str:

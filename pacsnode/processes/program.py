@@ -17,6 +17,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PR_SET_NAME = 15
 _COMMAND_NAME_BYTES = 15
 UMASK = 0o077
+GROUP_SIGNALS = (signal.SIGINT, signal.SIGHUP)  # what a terminal sends to all of its group
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,9 @@ def _die_with(parent: int, command_name: str) -> None:
 
 def _sigterm() -> int:
     """Return a descriptor that becomes readable with SIGTERM; leave the terminal's signals to the supervisor."""
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in GROUP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
     readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: None)

@@ -7,6 +7,7 @@ nothing. The socket is addressed through a descriptor of its folder, since an ad
 """
 
 import json
+import logging
 import os
 import socket
 import time
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pacsnode.errors import ConfigError, TemporaryError
+
+log = logging.getLogger(__name__)
 
 NAME = "status.sock"
 ANSWER_SECONDS = 5.0
@@ -59,12 +62,19 @@ class ReportSocket:
         except OSError:
             return  # gone again, or no descriptor left: it stays readable and is tried again
         with connection:
-            document = json.dumps(self._report(), ensure_ascii=False).encode() + b"\n"
+            document = self._document()
             connection.settimeout(0)
             if len(document) > connection.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, len(document) * 2)
             with suppress(OSError):
                 connection.sendall(document)
+
+    def _document(self) -> bytes:
+        try:
+            return json.dumps(self._report(), ensure_ascii=False).encode() + b"\n"
+        except Exception:  # the named boundary of a report: that somebody asks must not end the node
+            log.exception("unexpected error, the report is not given")
+            return b""
 
     def close(self) -> None:
         """Listen no more, and remove the name."""

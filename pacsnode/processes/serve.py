@@ -1,5 +1,6 @@
 """`pacsnode serve`: what the supervisor needs, made before it and undone after it."""
 
+import errno
 import logging
 import os
 import resource
@@ -7,22 +8,27 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from pacsnode.accepting import listening_socket, shared_counts
 from pacsnode.assembly.folders import locked
 from pacsnode.config import Config
 from pacsnode.dimse.admission import Admission, shared_memory
+from pacsnode.errors import ConfigError, TemporaryError
 from pacsnode.processes.listening import inherited_socket
 from pacsnode.processes.notify import Notifier
 from pacsnode.processes.post import Duty, Post, command
 from pacsnode.processes.program import UMASK
+from pacsnode.processes.report import NAME as REPORT_NAME
 from pacsnode.processes.report import ReportSocket
 from pacsnode.processes.signals import Signals
 from pacsnode.processes.summary import node_report
 from pacsnode.processes.supervisor import Events, Supervisor
 
 log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
 
 
 class Listening(NamedTuple):
@@ -46,6 +52,7 @@ class _Told(Events):
         self._ready = ready
         self._notifier = notifier
         self._admission = admission
+        self._dead: list[int] = []
 
     def ready(self) -> None:
         """See `Events`."""
@@ -67,11 +74,20 @@ class _Told(Events):
 
     def child_died(self, pid: int) -> None:
         """See `Events`."""
-        self._admission.forget_process(pid)
+        self._dead.append(pid)
+        self._free_places()
 
     def beat(self) -> float | None:
         """See `Events`."""
-        return self._notifier.beat()
+        self._free_places()
+        seconds = [
+            one for one in (self._notifier.beat(), _RETRY_SECONDS if self._dead else None) if one is not None
+        ]
+        return min(seconds, default=None)
+
+    def _free_places(self) -> None:
+        """Free the places of the dead, now or in a later round: the lock may be held by one that hangs."""
+        self._dead = [pid for pid in self._dead if not self._admission.forget_process(pid)]
 
 
 def serve(
@@ -83,17 +99,18 @@ def serve(
     """Run a node until SIGTERM or SIGINT; `ready` is called once all of it works.
 
     `read` gives the configuration of now when SIGHUP asks for it, raising `ConfigError` for a wrong one. A socket
-    that a service manager has opened is used in place of `dicom.host` and `dicom.port`. Raises `PacsNodeError` or
-    `OSError` if the node cannot start. A second signal does not hurry the stop, which is bounded.
+    that a service manager has opened is used in place of `dicom.host` and `dicom.port`. Raises `PacsNodeError` if the
+    node cannot start. A second signal does not hurry the stop, which is bounded.
     """
     os.umask(UMASK)
     _raise_descriptor_limit()
     with ExitStack() as opened:
+        signals = opened.enter_context(Signals())
         notifier = Notifier.from_environment()
         opened.callback(notifier.close)
         inherited = inherited_socket()
         opened.callback(os.close, locked(config.node.data_dir))
-        listening = inherited or listening_socket(config.dicom.host, config.dicom.port)
+        listening = inherited or _listening(config.dicom.host, config.dicom.port)
         opened.callback(listening.close)
         admission = shared_memory()
         opened.callback(os.close, admission)
@@ -117,10 +134,29 @@ def serve(
             }
             return node_report({**supervisor.status(), **about}, now=datetime.now(UTC))
 
-        asked = ReportSocket(config.node.data_dir, report)
+        asked = _asked(config.node.data_dir, report)
         opened.callback(asked.close)
         supervisor.watch(asked, asked.accept_one)
-        supervisor.run(opened.enter_context(Signals()))
+        supervisor.run(signals)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens: an address in use may become free, a forbidden one will not."""
+    try:
+        return listening_socket(host, port)
+    except OSError as error:
+        kind = TemporaryError if error.errno == errno.EADDRINUSE else ConfigError
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        is_system = error.errno is not None and error.errno > 0
+        reason = os.strerror(error.errno or 0) if is_system else error.strerror
+        raise kind(f"cannot serve {where}: {reason}") from error
+
+
+def _asked(data_dir: Path, report: Callable[[], Mapping[str, object]]) -> ReportSocket:
+    try:
+        return ReportSocket(data_dir, report)
+    except OSError as error:
+        raise ConfigError(f"{data_dir / REPORT_NAME} cannot be made: {error.strerror}") from error
 
 
 def _duties(config: Config, listening: socket.socket, admission: int, opened: ExitStack) -> list[Duty]:

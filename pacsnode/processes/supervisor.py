@@ -7,7 +7,7 @@ does nothing that can hang and imports nothing that could: neither pynetdicom no
   workers load meanwhile and get theirs when it is ready. A child that dies before all are ready ends the node with
   its reason. Later, a child that dies is started again, at once and then with longer waits.
 - A child that is silent for 10 s is killed and replaced. Time in which the supervisor itself did not run (a machine
-  that was suspended) is not counted.
+  that was suspended) is not counted, and what a child has said meanwhile is heard before it is judged.
 - A snapshot of the configuration has a number. The first gets its from the jobs, which count over restarts in the
   state; SIGHUP waits until there is one. A new snapshot keeps the values of keys that need a restart, so that a child
   that is replaced never runs by other ones than its siblings.
@@ -27,6 +27,7 @@ from typing import Any, Protocol
 from pacsnode import __version__
 from pacsnode.config import Config
 from pacsnode.errors import PacsNodeError, PermanentError
+from pacsnode.processes.child import HEARTBEAT_SECONDS
 from pacsnode.processes.control import (
     Bereaved,
     ControlError,
@@ -37,6 +38,7 @@ from pacsnode.processes.control import (
     Ready,
     Snapshot,
     Stop,
+    encode,
 )
 from pacsnode.processes.post import Post, State
 from pacsnode.processes.reloading import merged
@@ -109,6 +111,7 @@ class Supervisor:
         self._failure: PacsNodeError | None = None
         self._damaged: Damaged | None = None
         self._selector = selectors.DefaultSelector()
+        self._came_round_at = now()
 
     def run(self, signals: SignalSource) -> None:
         """Start the children and look after them until a signal says stop.
@@ -117,6 +120,7 @@ class Supervisor:
         """
         with self._selector:
             self._selector.register(signals, selectors.EVENT_READ, lambda: self._obey(signals.received()))
+            self._came_round_at = self._now()
             while self._is_needed():
                 self._select(self._seconds_left())
         if self._failure is not None:
@@ -153,14 +157,15 @@ class Supervisor:
         for post in self._posts:
             if post.channel is not None and post.channel.is_open:
                 self._selector.modify(post.channel, post.channel.events, self._hearing(post))
-        called_at = self._now()
         ready = self._selector.select(seconds)
-        late = self._now() - called_at - (seconds or 0.0)
-        if seconds is not None and late > _LATE_SECONDS:
-            for post in self._posts:
-                post.forgive(late)
+        due_at, self._came_round_at = self._came_round_at + (seconds or 0.0), self._now()
+        late = self._came_round_at - due_at
         for key, _ in ready:
             key.data()
+        if seconds is not None and late > _LATE_SECONDS:
+            for post in self._posts:
+                post.forgive(late + HEARTBEAT_SECONDS)
+                self._hear(post)
 
     def _seconds_left(self) -> float | None:
         due = [post.silent_until for post in self._posts if self._stop_by is None]
@@ -193,10 +198,10 @@ class Supervisor:
             if post.pid is None:
                 if now >= post.start_at:
                     self._start(post)
-            elif post.silent_until is not None and now >= post.silent_until:
+            # Judged by when the loop came round, not by now: time that was lost since is found by the next round.
+            elif post.silent_until is not None and self._came_round_at >= post.silent_until:
                 log.error("%s (process %d) is silent and is killed", post.name, post.pid)
                 post.kill()
-                post.forgive(now)  # once is enough
 
     def _start(self, post: Post) -> None:
         try:
@@ -223,12 +228,14 @@ class Supervisor:
         ended = post.vacate()
         self._events.child_died(pid)
         if self._stop_by is not None:
+            post.state = State.ENDED
             return
         if not self._is_ready:
             self._fail(PermanentError(f"{post.name} {ended} before it was ready"))
             return
         wait = max(0.0, post.start_at - self._now())
-        log.error("%s (process %d) %s; it is started again in %.0f s", post.name, pid, ended, wait)
+        when = f"in {wait:.0f} s" if wait else "at once"
+        log.error("%s (process %d) %s; it is started again %s", post.name, pid, ended, when)
         self._tell_jobs(Bereaved())
 
     # What is heard
@@ -307,7 +314,8 @@ class Supervisor:
         if self._stop_by is not None:
             return
         self._stop_by = self._now() + STOP_SECONDS
-        log.info("the node stops: no new associations, what is under way is finished")
+        if self._failure is None:
+            log.info("the node stops: no new associations, what is under way is finished")
         self._events.stopping()
         self._stop_accepting()
         for post in self._posts:
@@ -321,16 +329,17 @@ class Supervisor:
             return
         self._events.reloading()
         try:
-            wanted = self._read()
+            config, waiting = merged(self._config, self._read())
+            snapshot = Snapshot(self._snapshot.number + 1, config.model_dump(mode="json"))
+            encode(snapshot)  # raises if it is too long to be handed out
         except PacsNodeError as error:
             for mistake in str(error).splitlines():
                 log.error("the configuration is not taken over: %s", mistake)
             self._events.reloaded(f"snapshot {self._snapshot.number}; the changed configuration is wrong")
             return
-        self._config, waiting = merged(self._config, wanted)
         for key in waiting:
             log.warning("%s has changed; it is taken over by a restart", key)
-        self._snapshot = Snapshot(self._snapshot.number + 1, self._config.model_dump(mode="json"))
+        self._config, self._snapshot = config, snapshot
         log.info("the configuration was read again: snapshot %d is in force", self._snapshot.number)
         for post in self._posts:
             post.send(self._snapshot)

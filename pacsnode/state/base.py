@@ -89,6 +89,9 @@ class State(Protocol):
     def begin_run(self, version: str, at_ms: int) -> tuple[Run, Run | None]:
         """Record a start; return this run and the one before if there was one."""
 
+    def last_run(self) -> Run | None:
+        """Return the run that began last."""
+
     def end_run(self, number: int, at_ms: int) -> None:
         """Record that a run ended cleanly."""
 

@@ -83,6 +83,10 @@ class SqliteState:
         this, *before = self._write(begin)
         return this, before[0] if before else None
 
+    def last_run(self) -> Run | None:
+        """See `State.last_run`."""
+        return next((Run(*row) for row in self._database.read(_RUNS)), None)
+
     def end_run(self, number: int, at_ms: int) -> None:
         """See `State.end_run`."""
         self._write(

@@ -39,9 +39,9 @@ IDENTIFIER = b"".join(
 
 
 def fill(data_dir: Path, count: int) -> None:
-    """Make the index of a node that is not running yet, as if it had stored so many instances."""
-    data_dir.mkdir(mode=0o700)
-    (data_dir / INDEX_FILE).parent.mkdir(mode=0o700)
+    """Make the data folder of a node, as if it had stored so many instances."""
+    with ServedNode(data_dir):
+        pass  # it makes what else a node with images must have
     index = SqliteIndex(data_dir / INDEX_FILE)
     for arrival in arrivals(count, 1):
         index.add(arrival, DuplicatePolicy.KEEP_BOTH)

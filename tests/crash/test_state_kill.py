@@ -5,54 +5,21 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pacsnode.state.base import every_event
 from pacsnode.state.folder import StateFolder
+from tests.state_writer import command
 
 ROOT = Path(__file__).parents[2]
-
-# Records from two threads and says each event once it is durable; or copies without a pause, and says each copy.
-WRITER = """
-import os, sys, threading
-from pathlib import Path
-from pacsnode.state.base import CustodyEvent, CustodyKind
-from pacsnode.state.folder import StateFolder
-
-folder, first, copies = StateFolder(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3] == "copies"
-state, lock = folder.open(holds=lambda: "").state, threading.Lock()
-
-def say(text):
-    with lock:
-        os.write(1, f"{text}\\n".encode())
-
-def record(thread):
-    for number in range(1_000_000):
-        detail = f"{first + number * 2 + thread}"
-        state.record([CustodyEvent(CustodyKind.DAMAGED, 1, "test", detail, "." * 500)])
-        if not copies:
-            say(detail)
-
-def copy():
-    for number in range(1_000_000):
-        unfinished = folder.copies.unfinished()
-        revision = state.copy(unfinished, stop=lambda: False)
-        say(folder.copies.publish(unfinished, revision=revision, made_at_ms=(first + number) * 1000).name)
-
-for thread in range(2):
-    threading.Thread(target=record, args=(thread,)).start()
-if copies:
-    copy()
-"""
 
 
 def killed_after(path: Path, first: int, said: int, what: str) -> list[str]:
     """Run the writer until it has said that many, kill it, and return all that it said."""
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), str(first), what],
+        command(path, first, what),
         stdout=subprocess.PIPE,
         cwd=ROOT,
         env=os.environ,

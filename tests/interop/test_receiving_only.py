@@ -22,7 +22,7 @@ from tests.interop.nodes import AE_TITLE
 from tests.served import is_filed
 from tests.unit.state.damage import DAMAGES, content, fill
 
-COMMENT = "the node's state is damaged, it receives only"
+COMMENT = "the node's state is damaged or missing, it receives only"
 
 
 def config_of(folder: Path) -> Config:

@@ -177,7 +177,9 @@ def test_the_log_has_one_line_for_each_association_and_no_patient(
     lines = [line for line in log.splitlines() if "association_log" in line]
     assert len(lines) == 2, log
     assert all(
-        re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO worker association_log \[[0-9a-f]+\]: ", line)
+        re.match(
+            r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO worker-0 association_log \[[0-9a-f]+\]: ", line
+        )
         for line in lines
     )
     assert "SYNTH" not in log

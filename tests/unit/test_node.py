@@ -237,7 +237,7 @@ def test_a_node_that_cannot_start_leaves_nothing(tmp_path: Path) -> None:
         Node(config_of(tmp_path / "data")).start()
     assert state() == before
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(PermanentError):
+    with pytest.raises(ConfigError, match=r"^storage\.url: .*file is a file and no folder$"):
         Node(config_of(tmp_path / "other", storage={"url": f"file://{tmp_path}/file"})).start()
     assert state() == before
 

@@ -174,3 +174,21 @@ def test_what_waits_is_recorded_at_the_stop(config: Config) -> None:
         state.custody.disk_failed("/spool", "Input/output error")
     with contextlib.closing(SqliteState(state_path(config) / "state-1.db")) as kept:
         assert [one.event.kind for one in kept.events(limit=5)] == [CustodyKind.DISK_FAILED]
+
+
+def test_a_process_that_is_replaced_goes_on_with_the_run(
+    config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    dead = NodeState(config, process="jobs", holds=lambda: "", now_ms=Clock())
+    dead.begin_run("0.1")
+    dead.add_snapshot(config, "SIGHUP", 2)
+    with contextlib.closing(NodeState(config, process="jobs", holds=lambda: "", now_ms=Clock())) as state:
+        state.begin_run("0.1", 2)
+        assert state.snapshot_number == 2
+        assert state.add_snapshot(config, "SIGHUP", 4) == 4
+        assert state.add_snapshot(config, "SIGHUP", 3) == 3  # whose thread came later
+        assert state.snapshot_number == 4
+    with running(config) as state:
+        assert state.snapshot_number == 5
+    assert errors(caplog, logging.WARNING) == []
+    dead._state.close()  # type: ignore[union-attr]

@@ -27,6 +27,7 @@ from pacsnode.access.addresses import plain
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, PeerAborted
 from pacsnode.dimse.association.pdu import HEADER, abort_of, check_length
 from pacsnode.dimse.association.states import Action, State, on_pdu, unexpected
+from pacsnode.observe import NODE_STOPS
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class Lobby:
         os.eventfd_write(self._wake_descriptor, 1)
         self._thread.join()
         for guest in list(self._guests.values()):
-            self._close(guest, "the node stops")
+            self._close(guest, NODE_STOPS)
         self._selector.close()
         self._listening.close()
         os.close(self._wake_descriptor)
@@ -223,6 +224,7 @@ class Lobby:
                 self._forget(guest)
                 self._probed(guest.address)
                 guest.connection.close()
+                self._turns.left()
             return
         if is_whole:
             self._forget(guest)

@@ -10,6 +10,7 @@ import socket
 import time
 
 from pacsnode.dimse.association.endings import ConnectionLost, DeadlinePassed, NodeStopping
+from pacsnode.observe import NODE_STOPS
 
 _MAX_GATHERED = 512  # IOV_MAX is 1,024
 
@@ -79,7 +80,7 @@ class Transport:
             doing = "nothing taken by the peer" if poll is self._writable else "nothing received"
             raise DeadlinePassed(f"{doing} within the time limit")
         if all(descriptor == self._stop_descriptor for descriptor, _ in ready):
-            raise NodeStopping("the node stops")
+            raise NodeStopping(NODE_STOPS)
 
     def wait_readable(self, wake_descriptor: int, deadline: float, *, ignore_peer: bool = False) -> None:
         """Wait until the peer has sent something, the wake descriptor is readable, or the deadline is due."""

@@ -62,5 +62,5 @@ def test_the_statuses_are_those_of_a_node_that_is_short_of_something() -> None:
     ):
         code, comment = found
         assert code == expected
-        assert comment == "the node's state is damaged, it receives only"
+        assert comment == "the node's state is damaged or missing, it receives only"
         assert len(comment) <= 64

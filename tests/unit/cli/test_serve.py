@@ -1,6 +1,4 @@
-import errno
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +8,8 @@ import pytest
 
 import pacsnode.processes
 from pacsnode.access.policy import UnknownPeers
-from pacsnode.cli.exit_codes import exit_code
 from pacsnode.config import Config
-from pacsnode.errors import ConfigError, PacsNodeError
+from pacsnode.errors import ConfigError
 from pacsnode.processes.serve import Listening
 
 readers: list[Callable[[], Config]] = []
@@ -103,19 +100,3 @@ def test_a_wrong_option_is_named_in_the_mistake(run, served: list[Config]) -> No
     assert str(raised).startswith('--ae-title: dicom.ae_title = "SEVENTEEN LETTERS": ')
     assert str(run("serve", "--storage", "gs://b/p").exception).startswith("--storage: storage.url = ")
     assert served == []
-
-
-@pytest.mark.parametrize(
-    ("number", "code"), [(errno.EADDRINUSE, 75), (errno.EACCES, 78), (errno.EADDRNOTAVAIL, 78)]
-)
-def test_an_address_that_cannot_be_had(
-    run, served: list[Config], monkeypatch: pytest.MonkeyPatch, number: int, code: int
-) -> None:
-    def serve(config: Config, **_: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(sys.modules["pacsnode.processes.serve"], "serve", serve)
-    raised = run("serve", "--port", "104").exception
-    assert isinstance(raised, PacsNodeError)
-    assert exit_code(raised) == code
-    assert str(raised) == f"cannot serve 127.0.0.1:104: {os.strerror(number)}"

@@ -203,10 +203,10 @@ def test_limits_hold_over_processes_and_the_dead_give_back(descriptor: int, shar
         one.process.send_signal(signal.SIGKILL)
         one.process.wait(60)
         assert shared.taken() == 8, "nobody notices by himself"
-        shared.forget_process(one.process.pid)
+        assert shared.forget_process(one.process.pid)
         assert shared.taken() == 4
-        shared.forget_process(one.process.pid)
-        shared.forget_process(999_999_999)
+        assert shared.forget_process(one.process.pid)
+        assert shared.forget_process(999_999_999)
         assert shared.taken() == 4
     shared.forget_process(two.process.pid)
     shared.give_back(own)

@@ -75,15 +75,16 @@ class Running:
         worker: list[str] | None = None,
         workers: int = 1,
         read: Callable[[], Config] = Config,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.behaviours = {"jobs": jobs or [], "worker": worker or []}
         self.told, self.signals = Told(), FakeSignals()
         self.accepting = socket.create_server(("127.0.0.1", 0))
         self.error: PacsNodeError | None = None
         duties = [Duty("jobs"), *(Duty("worker", n, self.accepting.fileno()) for n in range(workers))]
-        self.posts = [Post(duty, command=self._command) for duty in duties]
+        self.posts = [Post(duty, command=self._command, now=now) for duty in duties]
         self.supervisor = Supervisor(
-            Config(), self.posts, read=read, stop_accepting=self.accepting.close, events=self.told
+            Config(), self.posts, read=read, stop_accepting=self.accepting.close, events=self.told, now=now
         )
         self.thread = threading.Thread(target=self._run)
 

@@ -1,12 +1,13 @@
 """A post: when it is taken again, and what is known of who holds it."""
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 from pacsnode.processes import post as module
-from pacsnode.processes.control import Heartbeat, Ready
+from pacsnode.processes.control import Doorbell, Heartbeat, Ready
 from pacsnode.processes.post import BACK_OFF_SECONDS, FIRST_WORD_SECONDS, SILENCE_SECONDS, Duty, Post, State
 from tests.faults import bounded
 
@@ -116,3 +117,36 @@ def test_children_go_by_their_names(tmp_path: Path) -> None:
         False,
         True,
     ]
+
+
+def test_only_a_heartbeat_is_a_sign_of_life() -> None:
+    """A thread that stores rings, though the loop may hang."""
+    clock = Clock()
+    post = post_of("input()", clock)
+    post.start()
+    post.hear(Ready(1))
+    clock.now += 5
+    post.hear(Doorbell())
+    assert post.silent_until == clock.now - 5 + SILENCE_SECONDS
+    post.kill()
+    ended(post).vacate()
+
+
+def test_one_that_was_killed_is_not_judged_again_and_its_life_counts() -> None:
+    clock = Clock()
+    post = post_of("input()", clock)
+    post.start()
+    post.hear(Heartbeat(1))
+    clock.now += module.SETTLED_SECONDS
+    post.kill()
+    assert post.silent_until is None
+    ended(post).vacate()
+    assert post.start_at == clock.now
+
+
+def test_the_terminals_signals_are_held_back_until_the_child_can_ignore_them() -> None:
+    code = "import signal; raise SystemExit(sum(signal.pthread_sigmask(signal.SIG_BLOCK, ())))"
+    post = post_of(code, Clock())
+    post.start()
+    assert ended(post).vacate() == f"ended with {signal.SIGINT + signal.SIGHUP}"
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,3 +164,12 @@ def test_a_reader_that_does_not_read_costs_the_node_nothing(tmp_path: Path) -> N
         own.accept_one()  # there is none
     finally:
         own.close()
+
+
+def test_a_report_that_fails_does_not_end_the_node(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    reports: list[Any] = [{"node": "well"}, {1, 2}]
+    with answering(tmp_path, reports.pop):
+        with pytest.raises(NotAnswering, match="broke off its answer"):
+            read(tmp_path)
+        assert read(tmp_path) == {"node": "well"}
+    assert "unexpected error, the report is not given" in caplog.text

@@ -17,7 +17,7 @@ import pytest
 
 from pacsnode.config import Config
 from pacsnode.dimse.admission import Admission
-from pacsnode.errors import ConfigError, OutOfResources, PermanentError
+from pacsnode.errors import ConfigError, OutOfResources, PermanentError, TemporaryError
 from pacsnode.processes import report
 from pacsnode.processes import serve as module
 from pacsnode.processes.post import Duty
@@ -89,8 +89,38 @@ def test_a_data_folder_has_one_node(tmp_path: Path, fakes: dict[str, str]) -> No
 def test_a_port_that_is_taken(tmp_path: Path, fakes: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(TemporaryError, match=f"^cannot serve 127.0.0.1:{port}: Address already in use$"):
             serve(config_in(tmp_path, dicom={"port": port}))
+
+
+@pytest.mark.parametrize(
+    ("host", "error", "kind", "said"),
+    [
+        ("::1", PermissionError(13, "any"), ConfigError, r"\[::1\]:104: Permission denied"),
+        ("10.0.0.1", OSError(99, "any"), ConfigError, "10.0.0.1:104: Cannot assign requested address"),
+        (
+            "no.such.host",
+            socket.gaierror(-2, "Name or service not known"),
+            ConfigError,
+            "104: Name or service not known",
+        ),
+    ],
+)
+def test_an_address_that_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch, host: str, error: OSError, kind: type[Exception], said: str
+) -> None:
+    def fail(*_: object) -> socket.socket:
+        raise error
+
+    monkeypatch.setattr(module, "listening_socket", fail)
+    with pytest.raises(kind, match=f"^cannot serve .*{said}$"):
+        module._listening(host, 104)
+
+
+def test_what_is_in_the_way_of_the_report_is_named(tmp_path: Path, fakes: dict[str, str]) -> None:
+    (tmp_path / report.NAME).mkdir()
+    with pytest.raises(ConfigError, match=r"status\.sock cannot be made: Is a directory$"):
+        serve(config_in(tmp_path))
 
 
 def test_the_service_manager_hears(
@@ -121,13 +151,17 @@ def test_the_dead_give_their_places_back() -> None:
     freed: list[int] = []
 
     class Places:
-        def forget_process(self, pid: int) -> None:
+        def forget_process(self, pid: int) -> bool:
             freed.append(pid)
+            return len(freed) > 1  # at first another process has them locked
 
     told = module._Told(module.Listening("::1", 104), None, module.Notifier(), Places())  # type: ignore[arg-type]
     told.child_died(17)
     assert freed == [17]
     assert told.beat() is None
+    assert freed == [17, 17]
+    assert told.beat() is None
+    assert freed == [17, 17]
 
 
 def test_it_says_how_it_is(tmp_path: Path, fakes: dict[str, str]) -> None:

@@ -3,12 +3,14 @@
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from pacsnode.config import Config
 from pacsnode.errors import ConfigError, PermanentError
+from pacsnode.processes import control
 from pacsnode.processes import post as posts
 from pacsnode.processes import supervisor as module
 from tests.faults import bounded
@@ -76,7 +78,7 @@ def test_a_child_that_dies_is_replaced_and_the_jobs_look(caplog: pytest.LogCaptu
         assert worker["pid"] != victim
         node.until_heard("Bereaved", "jobs")
         assert node.supervisor.status()["processes"][2]["restarts"] == 0
-    assert f"worker 0 (process {victim}) was ended by SIGKILL; it is started again in 0 s" in caplog.text
+    assert f"worker 0 (process {victim}) was ended by SIGKILL; it is started again at once" in caplog.text
 
 
 def test_jobs_that_die_are_replaced_and_workers_go_on() -> None:
@@ -173,17 +175,27 @@ def test_a_wrong_configuration_changes_nothing(caplog: pytest.LogCaptureFixture)
 
 def test_time_in_which_the_supervisor_did_not_run_is_no_silence() -> None:
     """As after a machine was suspended: the clock has gone on, and nobody could be heard."""
-    clock = [100.0]
-    running = Running()
-    running.signals.close()
-    running.accepting.close()
-    post = posts.Post(posts.Duty("worker"), command=lambda _: [], now=lambda: clock[0])
-    post._heard_at = 100.0
-    post._process = object()  # type: ignore[assignment]
-    until = post.silent_until
-    post.forgive(50.0)
-    assert until is not None
-    assert post.silent_until == until + 50.0
+    lost = [0.0]
+    with Running(workers=2, now=lambda: time.monotonic() + lost[0]) as node:
+        node.hears("ready")
+        for _ in range(3):
+            lost[0] += 50.0
+            beats = node.posts[2]._heard_at
+            assert any(node.posts[2]._heard_at != beats for _ in bounded(BOUND))
+        node.signals.send(signal.SIGHUP)
+        node.hears("reloaded")
+        assert [one["restarts"] for one in node.supervisor.status()["processes"]] == [0, 0, 0]
+
+
+def test_a_configuration_that_is_too_long_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Running() as node:
+        node.hears("ready")
+        monkeypatch.setattr(control, "MAX_MESSAGE_BYTES", 500)
+        node.signals.send(signal.SIGHUP)
+        assert node.hears("reloaded") == f"snapshot {FIRST}; the changed configuration is wrong"
+    assert "at most 500 are sent" in caplog.text
 
 
 def test_idle_it_sleeps_until_something_is_due() -> None:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from pacsnode.accepting import Turns, shared_counts
 from pacsnode.dimse.association.acse import (
     APPLICATION_CONTEXT_NAME,
     AssociateRequest,
@@ -31,7 +32,7 @@ PDU = encode_request(REQUEST, our_max_pdu_bytes=16384)
 class Hall:
     """A lobby on loopback, and who has entered and left it."""
 
-    def __init__(self, *, capacity: int = 1000, seconds: float = 20.0) -> None:
+    def __init__(self, *, capacity: int = 1000, seconds: float = 20.0, turns: Turns | None = None) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=2000)
         self.port = self.listening.getsockname()[1]
         self.entered: list[tuple[socket.socket, Address, bytes]] = []
@@ -45,6 +46,7 @@ class Hall:
             probed=self._probed,
             capacity=capacity,
             seconds=seconds,
+            turns=turns,
         )
         self.lobby.start()
 
@@ -180,6 +182,25 @@ def test_a_connection_that_goes_without_a_byte_is_a_probe(hall: Hall, is_reset: 
     hall.wait(probes=1)
     assert (list(map(str, hall.probes)), hall.left) == ([address], [])
     assert hall.lobby._guests == {}
+
+
+def test_each_connection_is_counted_until_it_goes() -> None:
+    """A health check too, of which there are thousands a day."""
+    descriptor = shared_counts(2)
+    other = Turns(descriptor, 1)
+    hall = Hall(turns=Turns(descriptor, 0))
+    try:
+        for sent in (b"", b"GET / ", PDU[:9], PDU):
+            with hall.connect() as connection:
+                connection.sendall(sent)
+        hall.wait(probes=1, left=2, entered=1)
+        other.taken()
+        assert other.is_ours(), "as many as here: the one that has entered"
+        other.taken()
+        assert not other.is_ours()
+    finally:
+        hall.close()
+        os.close(descriptor)
 
 
 def test_when_it_is_full_the_longest_silent_one_gives_way() -> None:
