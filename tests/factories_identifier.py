@@ -124,16 +124,18 @@ def encode_query(query: Query, transfer_syntax_uid: str = EXPLICIT_LITTLE) -> by
 
 
 def understood(query: Query, transfer_syntax_uid: str = EXPLICIT_LITTLE) -> Query:
-    """Return what the node takes the Identifier for that asks this query."""
-    keys = [key for key in query.keys if not isinstance(key.matching, Items)]
-    keys += [one for key in query.keys if isinstance(key.matching, Items) for one in key.matching.keys]
+    """Return what the node takes the Identifier for that asks this query (not deflated)."""
     data = encode_query(query, transfer_syntax_uid)
     return parse(
-        data,
-        transfer_syntax_uid,
-        query.model,
-        options=query.options,
-        match_case=all(key.match_case for key in keys),
+        data, transfer_syntax_uid, query.model, options=query.options, match_case=all_match_case(query.keys)
+    )
+
+
+def all_match_case(keys: tuple[Key, ...]) -> bool:
+    """Return whether case counts in all of the keys, those in items too."""
+    return all(
+        all_match_case(key.matching.keys) if isinstance(key.matching, Items) else key.match_case
+        for key in keys
     )
 
 

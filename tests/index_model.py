@@ -20,6 +20,7 @@ from pacsnode.index.base import Adding, Arrival, Row
 from tests.factories_query import SENDERS, records
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_ZONE = ZONES[Level.STUDY].keyword
 _IDENTITY = ("PatientID", "IssuerOfPatientID")
 _COUNTS = {
     "NumberOfPatientRelatedStudies": Level.STUDY,
@@ -69,7 +70,9 @@ class Entity:
         """Return all that can be asked at this level."""
         record: dict[str, str] = {}
         for entity in self.above():
-            record |= entity.values
+            record |= {one: value for one, value in entity.values.items() if one != _ZONE}
+            if entity.level in ZONES:
+                record[zone_keyword(entity.level)] = entity.values.get(_ZONE, "")
             for keyword, level in _COUNTS.items():
                 if BY_KEYWORD[keyword].level is entity.level:
                     record[keyword] = str(len(entity.below(level)))

@@ -1,7 +1,8 @@
 """From the text of a header to the values of a row."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
 from pacsnode.dicom.attributes import STANDARD, Attribute, Catalogue, Level
 from pacsnode.dicom.charset import folded
@@ -48,13 +49,11 @@ def as_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def kept(attribute: Attribute, text: str) -> Value:
-    """Return the text of an attribute that is no number as its column has it; None for an empty one."""
-    if not text:
-        return None
+def keeping(attribute: Attribute) -> Callable[[str], Value]:
+    """Return what makes the value of a column from the text of an attribute that is no number."""
     if schema.is_packed(attribute):
-        return schema.packed_text(text)
-    return with_folded_names(attribute, text) if schema.names_in(attribute) else text
+        return schema.packed_text
+    return partial(with_folded_names, attribute) if schema.names_in(attribute) else str
 
 
 class Columns:
@@ -71,7 +70,7 @@ class Columns:
         changed = [a for a in stored if schema.is_packed(a) or schema.names_in(a)]
         plain = [a for a in stored if a not in numeric and a not in changed]
         self._plain = tuple((a.keyword, a.column) for a in plain)
-        self._changed = tuple((a.keyword, a.column, a) for a in changed)
+        self._changed = tuple((a.keyword, a.column, keeping(a)) for a in changed)
         self._numeric = tuple((a.keyword, a.column) for a in numeric)
         self._folded = tuple((a.keyword, f"{a.column}_folded", a) for a in stored if schema.is_folded(a))
         caseless = [a for a in lookups.CASELESS if a.level is level]
@@ -86,7 +85,7 @@ class Columns:
         """Return the values for `names`; what is empty is NULL."""
         get = values.get
         row: list[Value] = [get(keyword) or None for keyword, _ in self._plain]
-        row += [kept(attribute, get(keyword, "")) for keyword, _, attribute in self._changed]
+        row += [keep(text) if (text := get(keyword)) else None for keyword, _, keep in self._changed]
         as_sent = {}
         for keyword, _ in self._numeric:
             text = get(keyword)
@@ -133,7 +132,7 @@ class Columns:
                     found[f"{keyword}_folded"] = as_folded(attribute, text)
         return as_json(found) if found else None
 
-    def _all(self) -> tuple[tuple[str, str] | tuple[str, str, Attribute], ...]:
+    def _all(self) -> tuple[tuple[str, str] | tuple[str, str, object], ...]:
         return (*self._plain, *self._changed, *self._numeric, *self._folded)
 
 

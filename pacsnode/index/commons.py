@@ -10,12 +10,14 @@ import zlib
 from collections.abc import Mapping
 
 from pacsnode.index import schema
-from pacsnode.index.columns import Value, as_folded, kept
+from pacsnode.index.columns import Value, as_folded, keeping
 
 _MAX_KNOWN = 4096
 
 _ATTRIBUTES = schema.common()
-_KEYWORDS = frozenset(attribute.keyword for attribute in _ATTRIBUTES)
+_KEYWORDS = tuple(attribute.keyword for attribute in _ATTRIBUTES)
+_NOTHING = (None,) * len(_KEYWORDS)
+_KEEPING = tuple(map(keeping, _ATTRIBUTES))
 _FOLDED = tuple(attribute for attribute in _ATTRIBUTES if schema.is_folded(attribute))
 _COLUMNS = tuple(f'"{attribute.column}"' for attribute in _ATTRIBUTES)
 _FOLDED_COLUMNS = tuple(f'"{attribute.column}_folded"' for attribute in _FOLDED)
@@ -29,7 +31,7 @@ class Commons:
     """Numbers of rows, remembered until `forget`; used inside the writer's transaction."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[tuple[str, str], ...], int] = {}
+        self._known: dict[tuple[str | None, ...], int] = {}
 
     def forget(self) -> None:
         """Read everything anew from now on."""
@@ -37,8 +39,8 @@ class Commons:
 
     def number(self, connection: sqlite3.Connection, values: Mapping[str, str]) -> int | None:
         """Return the number of the row with an image's attributes, None if it has none of them."""
-        content = tuple((keyword, values[keyword]) for keyword in values if keyword in _KEYWORDS)
-        if not content:
+        content = tuple(map(values.get, _KEYWORDS))
+        if content == _NOTHING:
             return None
         number = self._known.get(content)
         if number is None:
@@ -49,7 +51,8 @@ class Commons:
 
 
 def _number(connection: sqlite3.Connection, values: Mapping[str, str]) -> int:
-    row: list[Value] = [kept(attribute, values.get(attribute.keyword, "")) for attribute in _ATTRIBUTES]
+    texts = map(values.get, _KEYWORDS)
+    row: list[Value] = [keep(text) if text else None for keep, text in zip(_KEEPING, texts, strict=True)]
     content_hash = schema.signed(zlib.crc32(repr(row).encode("utf-8", "surrogatepass")))
     found = connection.execute(_FIND, (content_hash, *row)).fetchone()
     if found is not None:

@@ -329,6 +329,8 @@ class Entities:
         self, connection: sqlite3.Connection, level: Level, entity: Entity, values: Mapping[str, str]
     ) -> list[str]:
         """Fill what is empty and return the keywords."""
+        if entity.empty.isdisjoint(values):
+            return []
         learnt = [keyword for keyword in values if keyword in entity.empty and values[keyword]]
         if learnt:
             assignments, row = self._columns[level].filling(values, learnt)

@@ -64,13 +64,24 @@ def near(value: str, asked: Matching, timezone: int | None, exact: Fragment) -> 
 
 def within(vr: str, value: str, wanted: Range) -> Fragment:
     """Return the condition that a DA, TM or DT lies in a range."""
-    if vr == "TM":
-        return _time_within(value, wanted)
     if vr == "DT":
-        low = matching.utc_span(wanted.low)[0] if wanted.low else None
-        high = matching.utc_span(wanted.high)[1] if wanted.high else None
-        ends = -1 if low is None else low, _LAST_MOMENT if high is None else high
-        return Fragment(f"utc_of({value}) BETWEEN ? AND ?", ends)
+        return _utc_within(value, wanted)
+    lies = _time_within if vr == "TM" else _date_within
+    if "(" not in value:
+        return lies(value, wanted)
+    # The condition names the value many times: what is no plain column is looked at once only.
+    once = Fragment(f"EXISTS (SELECT 1 FROM (SELECT {value} AS value) AS once WHERE ")
+    return once + lies("once.value", wanted) + Fragment(")")
+
+
+def _utc_within(value: str, wanted: Range) -> Fragment:
+    low = matching.utc_span(wanted.low)[0] if wanted.low else None
+    high = matching.utc_span(wanted.high)[1] if wanted.high else None
+    ends = -1 if low is None else low, _LAST_MOMENT if high is None else high
+    return Fragment(f"utc_of({value}) BETWEEN ? AND ?", ends)
+
+
+def _date_within(value: str, wanted: Range) -> Fragment:
     return _dates_between(value, wanted) + Fragment(f" AND {_is_date(value)}")
 
 

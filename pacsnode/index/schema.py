@@ -30,8 +30,8 @@ by hand.
 A change of the attribute table is a migration (`migrations`), which a test tells.
 """
 
-import re
 import zlib
+from binascii import unhexlify
 from dataclasses import dataclass
 
 from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, UNIQUE_KEY, Attribute, Level, Source
@@ -181,15 +181,17 @@ def uid_text(column: str) -> str:
 
 
 _DIGITS = "0123456789.-\\+e"  # and F for what is left over of the last byte
-_PACKABLE = re.compile(r"[0-9.\-\\+e]+", re.ASCII)
-_AS_HEX = str.maketrans(_DIGITS, "0123456789ABCDE")
+_AS_HEX = bytes(
+    b"0123456789ABCDE"[at] if (at := _DIGITS.find(chr(code))) >= 0 else 0x3F for code in range(256)
+)
 
 
 def packed_text(value: str) -> str | bytes:
     """Return numbers, several too, dates and times with half a byte for each character; other text as it is."""
-    if not _PACKABLE.fullmatch(value):
+    try:
+        return unhexlify(value.encode("ascii").translate(_AS_HEX) + b"F" * (len(value) & 1))
+    except ValueError:
         return value
-    return bytes.fromhex(value.translate(_AS_HEX) + "F" * (len(value) & 1))
 
 
 def _unpacked_text(column: str) -> str:

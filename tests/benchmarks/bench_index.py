@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pacsnode.dicom.attributes import BY_KEYWORD, Level
 from pacsnode.dicom.header import Header
-from pacsnode.dicom.query import InformationModel, Key, Query, Range, SingleValue, Wildcard
+from pacsnode.dicom.query import InformationModel, Key, Moments, Query, Range, SingleValue, Wildcard, Words
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index.base import Arrival
 from pacsnode.index.sqlite import SqliteIndex
@@ -151,7 +151,17 @@ def queries(index: SqliteIndex) -> None:
         "name prefix": (Key(BY_KEYWORD["PatientName"], Wildcard("FAMILY42*")),),
         "one day": (Key(BY_KEYWORD["StudyDate"], Range("20200110", "20200110")),),
         "ten years": (Key(BY_KEYWORD["StudyDate"], Range("20100101", "20191231")),),
+        "ten years of mornings": (
+            Key(BY_KEYWORD["StudyDate"], Moments("20100101060000.000000", "20191231120000.000000")),
+        ),
+        "name in words": (Key(BY_KEYWORD["PatientName"], Words(("given42", "family"))),),
+        "patient id in any case": (
+            Key(BY_KEYWORD["PatientID"], SingleValue("pid0000042"), match_case=False),
+        ),
         "no match, no index": (Key(BY_KEYWORD["StudyDescription"], Wildcard("*NOTHING*")),),
+        "no match, no index, in any case": (
+            Key(BY_KEYWORD["StudyDescription"], Wildcard("*NOTHING*"), match_case=False),
+        ),
     }
     for title, keys in cases.items():
         query = Query(InformationModel.STUDY_ROOT, Level.STUDY, keys, returned)

@@ -16,8 +16,12 @@ from pydicom import Dataset
 
 from pacsnode.access.peer import Service
 from pacsnode.access.policy import Claim, Rights
+from pacsnode.assembly.archive import Holdings
 from pacsnode.assembly.service import rules_of
+from pacsnode.assembly.upkeep import Upkeep
 from pacsnode.config.model import Config
+from pacsnode.dicom.attributes import BY_KEYWORD, Level
+from pacsnode.dicom.query import InformationModel, Query
 from pacsnode.dimse import scu
 from pacsnode.dimse.admission import Limits
 from pacsnode.dimse.receiver import receiver
@@ -27,7 +31,7 @@ from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import ConfigError, OutOfResources, PermanentError
 from pacsnode.node import Node, open_archive
 from pacsnode.observe import AssociationEnded, InstanceStored, QueryAnswered, RetrieveEnded, Verified
-from tests.factories import Heard, Sample
+from tests.factories import Heard, Sample, spooled
 
 CALLER = Caller("CT1", acse_timeout_seconds=10.0, dimse_timeout_seconds=20.0)
 SAMPLES = [Sample(number) for number in range(1, 4)]
@@ -136,6 +140,31 @@ def test_entries_that_a_crash_left_are_indexed_at_the_start(tmp_path: Path) -> N
     with Node(config) as node:
         (match,) = scu.find(CALLER, remote(node), study(), patient_root=False)
         assert match.StudyInstanceUID == SAMPLES[0].study
+
+
+@pytest.mark.parametrize("is_reloaded", [False, True])
+def test_what_a_crash_left_is_read_by_the_rule_of_its_sender(tmp_path: Path, *, is_reloaded: bool) -> None:
+    """By the configuration in force: the one of the start, or the one that was read again since."""
+    sample = Sample(more=((0x00081030, "LO", "Череп ".encode("iso8859_5")),))
+    peers = {"peers": [{"ae_title": "CT1", "default_character_set": "ISO_IR 144"}]}
+    config = config_of(tmp_path, **peers)
+    holdings = Holdings(config_of(tmp_path) if is_reloaded else config, process="test")
+    try:
+        upkeep = Upkeep(holdings)
+        if is_reloaded:
+            upkeep.adopt(config, 2)
+        spooled(holdings.archive.spool, sample.file)
+        upkeep.recover()
+        returned = (BY_KEYWORD["StudyDescription"],)
+        query = Query(InformationModel.STUDY_ROOT, Level.STUDY, keys=(), returned=returned)
+        assert [row for page in holdings.archive.index.find(query) for row in page] == [
+            ("Череп", "ISO_IR 144")
+        ]
+    finally:
+        for thread in threading.enumerate():
+            if thread.name == "snapshot":
+                thread.join(20)
+        holdings.close()
 
 
 def test_a_torn_entry_is_reported_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
