@@ -271,10 +271,8 @@ def _own(catalogue: Catalogue, level: Level, arrival: Arrival) -> dict[str, str]
     )
     values = {**header.values, **uids}
     stored = [one for one in catalogue.attributes if one.level is level and one.source is Source.STORED]
-    own = {one.keyword: values[one.keyword] for one in stored if values.get(one.keyword)}
-    if level in ZONES and values.get(ZONES[level].keyword):
-        own[zone_keyword(level)] = values[ZONES[level].keyword]
-    return own
+    zone = [ZONES[level]] if level in ZONES else []
+    return {one.keyword: values[one.keyword] for one in (*stored, *zone) if values.get(one.keyword)}
 
 
 def differ(ours: Mapping[str, str], theirs: Mapping[str, str]) -> bool:

@@ -81,7 +81,7 @@ _LEVELS = {
         FrameOfReferenceUID GantryID PatientPosition PerformedLocation PerformedStationAETitle
         PerformedStationName PositionReferenceIndicator SmallestPixelValueInSeries LargestPixelValueInSeries
         SoftwareVersions SpatialResolution StationAETitle TimeOfLastCalibration TreatmentSessionUID""",
-    Level.IMAGE: """ImagesInStack InstanceCreatorUID DerivationDescription PatientOrientation QualityControlImage
+    Level.IMAGE: """InstanceCreatorUID DerivationDescription PatientOrientation QualityControlImage
         SliceLocation SliceThickness""",
 }
 _LEVEL_OF = {keyword: level for level, keywords in _LEVELS.items() for keyword in keywords.split()}
@@ -97,7 +97,7 @@ def attribute(tag: str, level: Level | None, vr: str | None) -> Attribute:
         raise ValueError(f"{vr!r} is none of the value representations that can be added: {', '.join(VRS)}")
     if private := _PRIVATE.fullmatch(tag):
         return _private(int(private[1], 16), int(private[2], 16), private[3], level, vr)
-    number = tag_for_keyword(tag)
+    number = tag_for_keyword(tag) if tag else None
     if written := _TAG.fullmatch(tag):
         number = int(written[1] + written[2], 16)
     if number is None:

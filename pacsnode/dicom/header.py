@@ -138,16 +138,18 @@ def _scanned(
     values: dict[str, str] = {}
     for tag, raw in found.items():
         entry = wanted.conversions.get(tag)
-        if entry is not None and (text := _text(entry[1], raw, character_sets, how)):
+        if entry is None:
+            continue
+        short = len(raw) <= _REMEMBERED_BYTES
+        text = (_remembered if short else _long_text)(entry[1], raw, character_sets, how)
+        if text:
             values[entry[0]] = text
     if wanted.private:
         values |= _private_values(found, wanted, character_sets, how)
     return Header(uids[0], uids[1], uids[2], uids[3], values, character_sets)
 
 
-def _text(convert: Conversion, raw: bytes, character_sets: CharacterSets, how: encoding.Encoding) -> str:
-    if len(raw) <= _REMEMBERED_BYTES:
-        return _remembered(convert, raw, character_sets, how)
+def _long_text(convert: Conversion, raw: bytes, character_sets: CharacterSets, how: encoding.Encoding) -> str:
     if len(raw) <= _REMEMBERED_SEQUENCE_BYTES:
         return _remembered_sequence(convert, raw, character_sets, how)
     return convert(raw, character_sets, how)

@@ -11,6 +11,8 @@ row; else the one that the entity was stored in; else ISO_IR 192. Misspelt names
 choice is passed over. Under an override that lacks a character the character becomes `?`. (0008,0005) is in
 each answer that is not in the default repertoire.
 
+Rows whose times were brought into the requester's zone (`zones.Zoned`) name it, in (0008,0201).
+
 Of a sequence the items are answered that match, with the attributes that are asked for (PS3.4 C.2.2.2.6). A
 private attribute is answered in the block that the requester has it in. How values are written, and what
 becomes of those that cannot be, is in `writing`.
@@ -21,17 +23,19 @@ from typing import NamedTuple
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
-from pacsnode.dicom import charset, encoding, uid
+from pacsnode.dicom import charset, encoding, temporal, uid
 from pacsnode.dicom.attributes import (
     INSTANCE_AVAILABILITY,
     QUERY_RETRIEVE_LEVEL,
     RETRIEVE_AE_TITLE,
+    TIMEZONE_OFFSET_FROM_UTC,
     Attribute,
 )
 from pacsnode.dicom.character_sets import are_defined
 from pacsnode.dicom.matching import matching_items
 from pacsnode.dicom.query import Query
 from pacsnode.dicom.writing import Writer, padding
+from pacsnode.dicom.zones import is_adjusted
 
 UNICODE = ("ISO_IR 192",)
 
@@ -65,6 +69,8 @@ class ResponseEncoder:
             constants[RETRIEVE_AE_TITLE] = ("AE", retrieve_ae_title)
         if query.asks_instance_availability:
             constants[INSTANCE_AVAILABILITY] = ("CS", "ONLINE")
+        if query.timezone is not None and any(map(is_adjusted, query.returned)):
+            constants[TIMEZONE_OFFSET_FROM_UTC] = ("SH", temporal.offset_text(query.timezone))
         constants |= _creators(query.returned)
         elements = {
             tag: self._writer.element(tag, vr, text.encode("ascii", "replace"))

@@ -111,7 +111,9 @@ def of_stamp(text: str) -> int:
 def shifted_time(time: str, minutes: int) -> str:
     """Return a time of day that many minutes later, over midnight too; what is no time stays as it is."""
     within = instants(time)
-    return time if within is None or not minutes else stamp(DAY + (within[0] + minutes * MINUTE) % DAY)[8:]
+    if within is None or not minutes:
+        return time
+    return _as_precise(stamp(DAY + (within[0] + minutes * MINUTE) % DAY)[8:], time, minutes)
 
 
 def shifted(date: str, time: str, minutes: int) -> tuple[str, str]:
@@ -120,7 +122,12 @@ def shifted(date: str, time: str, minutes: int) -> tuple[str, str]:
     if found is None or not minutes:
         return date, time
     text = stamp(found + minutes * MINUTE)
-    return text[:8], text[8:]
+    return text[:8], _as_precise(text[8:], time, minutes)
+
+
+def _as_precise(clock: str, time: str, minutes: int) -> str:
+    """Return the clock in the precision of the time that it was made of by a shift of some minutes."""
+    return clock[: max(len(time.replace(":", "")), 4 if minutes % 60 else 2)]
 
 
 def _day(year: str, month: str, day: str) -> int | None:

@@ -11,13 +11,17 @@ brought into the requester's time zone before they are compared, which gives the
   requester's zone.
 - Patients' dates and times are those of where they were born: never adjusted. Nor are those in items of
   sequences, and those that a configuration adds, but for DT.
+
+Answers are in the requester's zone as well, which they name (C.4.1.1.3.2): `Zoned` asks the index for what that takes.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from pacsnode.dicom import temporal
 from pacsnode.dicom.attributes import TIME_OF, TIMEZONE_OFFSET_FROM_UTC, Attribute, KeyType, Level
+from pacsnode.dicom.query import Query
 
 ZONES: Mapping[Level, Attribute] = MappingProxyType(
     {
@@ -52,6 +56,47 @@ def local(attribute: Attribute, record: Mapping[str, str], timezone: int | None)
     if attribute in _TIMES:
         return temporal.shifted_time(text, shift(attribute.level, record, timezone))
     return text
+
+
+def is_adjusted(attribute: Attribute) -> bool:
+    """Return whether values of this attribute depend on the zone."""
+    has_zone = attribute.vr == "DT" or attribute in TIME_OF or attribute in _TIMES
+    return has_zone and attribute.level in ZONES
+
+
+class Zoned:
+    """A query with what it takes to answer it in the requester's zone: `query` is to be asked of the index."""
+
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self._returned = query.returned
+        self._adjusted: dict[int, Attribute] = {}
+        if query.timezone is None:
+            return
+        self._adjusted = {at: one for at, one in enumerate(query.returned) if is_adjusted(one)}
+        adjusted = self._adjusted.values()
+        times = {TIME_OF[one]: None for one in adjusted if one in TIME_OF}
+        levels = {one.level for one in adjusted}
+        if Level.IMAGE in levels:
+            levels.add(Level.SERIES)
+        further = (
+            *(one for one in times if one not in query.returned),
+            *(ZONES[one] for one in sorted(levels)),
+        )
+        self.query = replace(query, returned=(*query.returned, *further))
+
+    def row(self, row: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        """Return a row of `query` as one of the query that was given, in the requester's zone."""
+        if not self._adjusted:
+            return row
+        record = {
+            zone_keyword(one.level) if one.tag == TIMEZONE_OFFSET_FROM_UTC else one.keyword: value or ""
+            for one, value in zip(self.query.returned, row, strict=False)
+        }
+        values = list(row[: len(self._returned)])
+        for at, attribute in self._adjusted.items():
+            values[at] = local(attribute, record, self.query.timezone) or None
+        return (*values, row[-1])
 
 
 def _zone(level: Level, record: Mapping[str, str]) -> int | None:

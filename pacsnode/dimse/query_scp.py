@@ -8,6 +8,7 @@ from pacsnode.dicom.attributes import STANDARD, Catalogue
 from pacsnode.dicom.identifier import parse
 from pacsnode.dicom.query import Query
 from pacsnode.dicom.response import ResponseEncoder
+from pacsnode.dicom.zones import Zoned
 from pacsnode.dimse import status
 from pacsnode.dimse.association.command import response
 from pacsnode.dimse.association.conversation import Conversation, Message
@@ -113,10 +114,13 @@ class QuerySCP:
         code = FindStatus.PENDING_WITHOUT_OPTIONAL_KEYS if is_partial else FindStatus.PENDING
         pending = response(message.command, code, has_data_set=True)
         message_id = message.command.message_id
-        for page in self._find.answers(query, lambda: conversation.cancelled(message_id)):
+        zoned = Zoned(query)
+        for page in self._find.answers(zoned.query, lambda: conversation.cancelled(message_id)):
             for start in range(0, len(page), _ANSWERS_PER_WRITE):
                 if conversation.cancelled(message_id):
                     raise Cancelled("cancelled between two answers")
                 rows = page[start : start + _ANSWERS_PER_WRITE]
-                conversation.respond_all(message.context, [(pending, encoder.encode(row)) for row in rows])
+                conversation.respond_all(
+                    message.context, [(pending, encoder.encode(zoned.row(row))) for row in rows]
+                )
                 answering.matches += len(rows)

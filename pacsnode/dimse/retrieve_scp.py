@@ -19,7 +19,7 @@ from pacsnode.dimse.association.conversation import Conversation, Message
 from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.requestor import Caller, Remote
 from pacsnode.dimse.association.sender import MoveOriginator
-from pacsnode.dimse.contexts import GET_MODELS, MOVE_MODELS
+from pacsnode.dimse.contexts import GET_MODELS, MOVE_MODELS, options_of
 from pacsnode.dimse.query_log import log_query
 from pacsnode.dimse.query_scp import MAX_IDENTIFIER_BYTES
 from pacsnode.dimse.rules import Rules
@@ -53,7 +53,13 @@ class _Retrieving:
     def query(self, models: dict[str, InformationModel], identifier: bytes) -> Query:
         context = self.message.context
         rights, model = self.conversation.terms.rights, models[context.abstract_syntax]
-        query = parse_retrieve(identifier, context.transfer_syntax, model, rule=rights.character_sets)
+        query = parse_retrieve(
+            identifier,
+            context.transfer_syntax,
+            model,
+            options=options_of(context),
+            rule=rights.character_sets,
+        )
         self.level = query.level.name
         log_query("retrieve", query)
         return replace(query, visibility=rights.visibility)

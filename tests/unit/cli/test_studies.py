@@ -98,6 +98,40 @@ def test_show(run, data_dir: Path, uid: str, level: str, instances: int) -> None
     assert lines[-1] == {"result": {"level": level, "instances": instances}}
 
 
+def test_show_of_sequences_and_of_what_the_configuration_adds(run, tmp_path: Path) -> None:
+    (tmp_path / "extra.toml").write_text(
+        f"""[node]
+        data_dir = "{tmp_path / "extra"}"
+        [index]
+        extra_tags = ["SoftwareVersions", {{ tag = "0011,xx01:ACME", level = "image", vr = "LO" }}]""",
+        encoding="utf-8",
+    )
+    values = {
+        "SoftwareVersions": "VB20",
+        "0011,xx01:ACME": "theirs",
+        "RequestAttributesSequence": '[{"RequestedProcedureID":"R1","ScheduledProtocolCodeSequence":'
+        '[{"CodeValue":"C1"}]},{"RequestedProcedureID":"R\\u001b2"}]',
+    }
+    with open_archive(read(tmp_path / "extra.toml", environment={}).config) as archive:
+        archive.index.add(arrival("1.2", 1, 1709280000000 << 21, **values), DuplicatePolicy.KEEP_BOTH)
+    lines = run("--config", tmp_path / "extra.toml", "show", "1.2.1.1").output.splitlines()
+    assert f"{'SoftwareVersions':<34}VB20" in lines
+    assert f"{'0011,xx01:ACME':<34}theirs" in lines
+    at = lines.index("RequestAttributesSequence, item 1")
+    assert [line.split() for line in lines[at + 1 : at + 4]] == [
+        ["RequestedProcedureID", "R1"],
+        ["ScheduledProtocolCodeSequence,", "item", "1"],
+        ["CodeValue", "C1"],
+    ]
+    assert lines[at + 4] == "RequestAttributesSequence, item 2"
+    assert "\x1b" not in "".join(lines)
+    shown = run("--config", tmp_path / "extra.toml", "show", "1.2.1.1", "--json").output.splitlines()[0]
+    assert json.loads(shown)["image"]["RequestAttributesSequence"][0] == {
+        "RequestedProcedureID": "R1",
+        "ScheduledProtocolCodeSequence": [{"CodeValue": "C1"}],
+    }
+
+
 def test_show_of_what_was_filed(run, data_dir: Path, tmp_path: Path) -> None:
     overrides = {("node", "data_dir"): (str(data_dir), "--data-dir")}
     with open_archive(read(tmp_path / "empty.toml", environment={}, overrides=overrides).config) as archive:

@@ -74,8 +74,10 @@ def data_set(
     return b"".join(value for _, value in sorted({**elements, **(raw or {})}.items()))
 
 
-def ct_header(count: int, syntax: str = EXPLICIT_VR_LITTLE_ENDIAN) -> bytes:
-    """Return a header with `count` elements before its Pixel Data: text, numbers, a sequence."""
+def ct_header(
+    count: int, syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, *, further: Mapping[int, bytes] | None = None
+) -> bytes:
+    """Return a header with `count` elements before its Pixel Data: text, numbers, a sequence, and `further` ones."""
     number = struct.pack((">" if syntax == EXPLICIT_VR_BIG_ENDIAN else "<") + "H", 512)
     values = {
         "CS": b"CT",
@@ -101,7 +103,9 @@ def ct_header(count: int, syntax: str = EXPLICIT_VR_LITTLE_ENDIAN) -> bytes:
         chosen.setdefault(tag, (vr, values[vr]))
     reference = element(0x00081150, "UI", b"1.2.826.0.1\0", syntax)
     raw = {0x00081140: sequence(0x00081140, item(reference, syntax), syntax)}
-    return data_set(chosen, syntax, raw=raw) + element(0x7FE00010, "OW", bytes(64), syntax)
+    return data_set(chosen, syntax, raw={**raw, **(further or {})}) + element(
+        0x7FE00010, "OW", bytes(64), syntax
+    )
 
 
 Mutation = tuple[int, int, bytes]  # an offset, how many bytes go there, what comes in their place

@@ -57,7 +57,7 @@ def test_a_prefix_serves_what_it_holds_and_asks_for_more() -> None:
     with pytest.raises(Incomplete) as raised:
         read(prefix, 100_000, is_complete=False)
     assert raised.value.needed_bytes == 1001
-    with pytest.raises(UnreadableDataSet, match="ends before"):
+    with pytest.raises(UnreadableDataSet, match="before"):
         read(prefix, 100_000)
 
 

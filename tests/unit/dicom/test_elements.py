@@ -3,7 +3,7 @@
 import pytest
 
 from pacsnode.dicom.attributes import BY_KEYWORD
-from pacsnode.dicom.elements import values_of
+from pacsnode.dicom.elements import FURTHER_BYTES, values_of
 from pacsnode.dicom.encoding import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Data, Encoding
 from pacsnode.dicom.nesting import MAX_ELEMENTS, Incomplete
 from pacsnode.dicom.uid import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
@@ -179,3 +179,70 @@ def test_bytearrays_give_bytes(syntax: str, encoding: Encoding) -> None:
 
 def test_the_tags_of_these_tests_are_in_the_table() -> None:
     assert (BY_KEYWORD["Modality"].tag, BY_KEYWORD["PatientName"].tag) == (MODALITY, NAME)
+
+
+FURTHER = 0x00400275
+END = element(0x7FE00010, "OB", b"", EXPLICIT)
+
+
+def further(
+    data: Data, encoding: Encoding = EXPLICIT_LITTLE, *, is_complete: bool = True
+) -> dict[int, bytes]:
+    """Return what is found up to `LAST`, and behind it as far as that is easy."""
+    return values_of(
+        data,
+        encoding,
+        WANTED | {FURTHER, FURTHER + 1},
+        LAST,
+        further_tag=FURTHER + 1,
+        is_complete=is_complete,
+    )
+
+
+@both
+def test_elements_behind_the_last_tag_are_read_where_they_can_be(syntax: str, encoding: Encoding) -> None:
+    last = element(FURTHER, "LO", b"here", syntax)
+    beyond = element(0x00400300, "US", b"", syntax) + element(FURTHER + 1, "LO", b"far ", syntax)
+    assert further(few(syntax) + last + beyond, encoding) == {
+        MODALITY: b"CT",
+        NAME: b"Doe^John",
+        FURTHER: b"here",
+    }
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        element(LAST + 1, "OB", b"", length=1_000_000),
+        element(LAST + 1, "SQ", b"\xff" * 20, length=UNDEFINED),
+        element(LAST + 1, "SQ", nested(100), length=UNDEFINED),
+        element(LAST + 1, "OB", bytes(FURTHER_BYTES)),
+        element(0x00020010, "UI", b"1.2\0"),
+        element(FURTHER, "LO", b"here", length=200),
+    ],
+)
+def test_trouble_behind_the_last_tag_ends_the_search_there(trouble: bytes) -> None:
+    behind = element(LAST + 1, "LO", b"", EXPLICIT) + trouble + element(FURTHER + 1, "LO", b"here")
+    assert further(few() + behind + END) == {MODALITY: b"CT", NAME: b"Doe^John"}
+
+
+@pytest.mark.parametrize("size", [10, 1000, FURTHER_BYTES - 100, FURTHER_BYTES + 100, 3 * FURTHER_BYTES])
+def test_a_prefix_finds_the_same_or_asks_for_no_more_than_it_looks_at(size: int) -> None:
+    large = element(LAST + 1, "OB", bytes(size)) + element(FURTHER, "LO", b"here") + END
+    data = few() + large
+    whole, needed = further(data), []
+    for length in range(0, len(data), 977):
+        try:
+            assert further(data[:length], is_complete=False) == whole
+        except Incomplete as incomplete:
+            needed.append((incomplete.needed_bytes, length))
+    assert all(asked > length for asked, length in needed)
+    assert max(needed)[0] <= len(few()) + FURTHER_BYTES
+
+
+def test_only_what_is_named_a_sequence_has_items_as_its_value() -> None:
+    inner = item(element(MODALITY, "CS", b"MR"))
+    data = sequence(MODALITY, inner) + sequence(NAME, inner) + sequence(LAST, inner, undefined=False)
+    found_here = values_of(data, EXPLICIT_LITTLE, WANTED, LAST, sequences={MODALITY}, is_complete=True)
+    delimiter = element(0xFFFEE0DD, "", b"")
+    assert found_here == {MODALITY: inner + delimiter, NAME: b"", LAST: inner}

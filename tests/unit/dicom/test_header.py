@@ -14,7 +14,15 @@ from pydicom import Dataset, dcmread
 from pydicom.multival import MultiValue
 
 from pacsnode.dicom import conversion, part10
-from pacsnode.dicom.attributes import ATTRIBUTES, BY_KEYWORD, Attribute, Source
+from pacsnode.dicom.attributes import (
+    ATTRIBUTES,
+    BY_KEYWORD,
+    STANDARD,
+    Attribute,
+    KeyType,
+    Level,
+    Source,
+)
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.header import Header, Incomplete, scan
 from pacsnode.dicom.uid import (
@@ -448,3 +456,120 @@ def test_mutated_data_sets_of_the_corpus_raise_only_request_errors(
 
 def test_implicit_is_the_default_of_dicom_and_not_of_the_scan() -> None:
     assert scan(data_set(syntax=IMPLICIT_VR_LITTLE_ENDIAN), "").sop_class_uid == CT
+
+
+# --- sequences, private attributes
+
+CODES, REQUESTS, OBSERVERS = 0x00081032, 0x00400275, 0x0040A073
+
+
+def items_found(raw: bytes, tag: int = CODES, syntax: str = EXPLICIT_VR_LITTLE_ENDIAN) -> object:
+    """Return the items that a data set with this element gives, None without any."""
+    data = data_set({0x00080005: ("CS", b"ISO_IR 100")}, syntax, raw={tag: raw})
+    text = scan(data, syntax).values.get(BY_KEYWORD_OF[tag])
+    return None if text is None else json.loads(text)
+
+
+BY_KEYWORD_OF = {attribute.tag: attribute.keyword for attribute in ATTRIBUTES}
+
+
+@pytest.mark.parametrize("undefined", [True, False])
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_sequence_is_the_text_of_its_items(syntax: str, undefined: bool) -> None:
+    code = element(0x00080100, "SH", b"C1", syntax) + element(0x00080104, "LO", b"Sch\xe4del ", syntax)
+    other = element(0x00080100, "SH", b"C2", syntax)
+    content = item(code, syntax, undefined=undefined) + item(other, syntax, undefined=undefined)
+    raw = sequence(CODES, content, syntax, undefined=undefined)
+    assert items_found(raw, CODES, syntax) == [
+        {"CodeValue": "C1", "CodeMeaning": "Schädel"},
+        {"CodeValue": "C2"},
+    ]
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_an_item_may_have_its_own_character_set(syntax: str) -> None:
+    """PS3.5 7.5.3."""
+    own = element(0x00080005, "CS", b"ISO_IR 144", syntax)
+    meaning = element(0x00080104, "LO", b"\xb8\xde", syntax)
+    content = item(own + meaning, syntax) + item(meaning, syntax)
+    assert items_found(sequence(CODES, content, syntax), CODES, syntax) == [
+        {"CodeMeaning": "Ио"},
+        {"CodeMeaning": "¸Þ"},
+    ]
+
+
+def test_sequences_within_items_dates_and_several_values() -> None:
+    code = sequence(0x00400008, item(element(0x00080100, "SH", b"P1")))
+    content = item(element(0x00400009, "SH", b"S1") + code + element(0x00401001, "SH", b"R1"))
+    assert items_found(sequence(REQUESTS, content), REQUESTS) == [
+        {
+            "ScheduledProcedureStepID": "S1",
+            "ScheduledProtocolCodeSequence": [{"CodeValue": "P1"}],
+            "RequestedProcedureID": "R1",
+        }
+    ]
+    observer = item(element(0x0040A075, "PN", b"Doe^J=\x00 "))
+    assert items_found(sequence(OBSERVERS, observer), OBSERVERS) == [{"VerifyingObserverName": "Doe^J="}]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        sequence(CODES, b""),
+        sequence(CODES, item()),
+        sequence(CODES, item(element(0x00080100, "SH", b"  "))),
+        sequence(CODES, item(element(0x00080050, "SH", b"A1"))),
+        element(CODES, "LO", b"C1"),
+        element(CODES, "SQ", b"\xff" * 30),
+        element(CODES, "SQ", item(element(0x00080100, "SH", b"C1", length=900), undefined=False)),
+        element(CODES, "UN", b"C1"),
+    ],
+)
+def test_a_sequence_without_items_that_mean_something_is_absent(raw: bytes) -> None:
+    assert items_found(raw) is None
+
+
+def private(number: int, vr: str, creator: str = "ACME", level: Level = Level.SERIES) -> Attribute:
+    tag = 0x00110000 | number
+    return Attribute(
+        tag, f"0011,xx{number:02X}:{creator}", vr, level, KeyType.OPTIONAL, creator=creator, is_extra=True
+    )
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_private_attributes_are_those_of_their_creator(syntax: str) -> None:
+    catalogue = STANDARD.with_extra((private(1, "LO"), private(2, "US"), private(1, "PN", "OTHER")))
+    us = (7).to_bytes(2, "big" if syntax == EXPLICIT_VR_BIG_ENDIAN else "little")
+    elements = {
+        0x00110010: ("LO", b"STRANGER"),
+        0x00110012: ("LO", b"ACME"),
+        0x001100F0: ("LO", b"OTHER "),
+        0x00111001: ("LO", b"of a stranger "),
+        0x00111201: ("LO", b"ours"),
+        0x00111202: ("US", us),
+        0x00111301: ("LO", b"in no block "),
+        0x0011F001: ("PN", b"Doe^J "),
+    }
+    found = scan(data_set(elements, syntax), syntax, catalogue=catalogue).values
+    extra = {keyword: value for keyword, value in found.items() if ":" in keyword}
+    assert extra == {"0011,xx01:ACME": "ours", "0011,xx02:ACME": "7", "0011,xx01:OTHER": "Doe^J"}
+    assert not [keyword for keyword in scan(data_set(elements, syntax), syntax).values if ":" in keyword]
+
+
+def test_an_added_attribute_behind_all_others_is_found() -> None:
+    last = Attribute(
+        0x30060024, "ReferencedFrameOfReferenceUID", "UI", Level.IMAGE, KeyType.OPTIONAL, is_extra=True
+    )
+    data = data_set({last.tag: ("UI", b"1.2.3\0")})
+    found = scan(data, EXPLICIT_VR_LITTLE_ENDIAN, catalogue=STANDARD.with_extra((last,)))
+    assert found.values[last.keyword] == "1.2.3"
+
+
+def test_the_time_zone_of_a_data_set_is_kept() -> None:
+    assert values({0x00080201: ("SH", b"+0100 ")}) == {"TimezoneOffsetFromUTC": "+0100"}
+
+
+def test_an_image_with_trouble_behind_group_0028_is_taken() -> None:
+    trouble = element(0x0040A730, "SQ", b"", length=1 << 30)
+    data = data_set({0x00080060: ("CS", b"SR")}, raw={0x0040A730: trouble})
+    assert scan(data, EXPLICIT_VR_LITTLE_ENDIAN).values["Modality"] == "SR"

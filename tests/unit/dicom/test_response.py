@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.valuerep import PersonName
+from pydicom.multival import MultiValue
+from pydicom.uid import UID
+from pydicom.valuerep import IS, DSfloat, PersonName
 
 from pacsnode.dicom.attributes import (
     BY_KEYWORD,
@@ -80,8 +82,12 @@ def read(data: bytes, syntax: str = EXPLICIT_LITTLE) -> Dataset:
 
 
 def raw(dataset: Dataset, tag: int) -> bytes:
+    """Return the bytes of a value; pydicom may have read it already."""
     value = dataset.get_item(tag).value
-    return value or b""
+    if not isinstance(value, str | MultiValue | UID | IS | DSfloat):
+        return value or b""
+    several = value if isinstance(value, MultiValue) else [value]
+    return "\\".join(str(getattr(one, "original_string", one)) for one in several).encode("ascii")
 
 
 def text(dataset: Dataset, attribute: Attribute) -> str:
@@ -384,3 +390,14 @@ def test_unsupported_keys_come_back_empty_for_peers_that_want_them(syntax: str) 
 
     plain = read(ResponseEncoder(query, **settings).encode(row), syntax)
     assert {procedure_code_sequence, selector_ut_value, private}.isdisjoint(plain.keys())
+
+
+def test_an_answer_names_the_zone_of_its_times() -> None:
+    """PS3.4 C.4.1.1.3.2."""
+    row = ("20200115", None)
+    for timezone, said in ((60, "+0100"), (-210, "-0330")):
+        dataset = read(answer(replace(query_of("StudyDate"), timezone=timezone), row))
+        assert dataset.TimezoneOffsetFromUTC == said
+    assert "TimezoneOffsetFromUTC" not in read(answer(query_of("StudyDate"), row))
+    birth = replace(query_of("PatientBirthDate"), timezone=60)
+    assert "TimezoneOffsetFromUTC" not in read(answer(birth, row)), "it is not adjusted"

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -14,7 +15,7 @@ from pacsnode.access.peer import Peer
 from pacsnode.access.sees import Sees
 from pacsnode.archive.find import Find
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
-from pacsnode.dicom.query import Query, SingleValue
+from pacsnode.dicom.query import BASELINE, Options, Query, SingleValue, Words
 from pacsnode.dicom.visibility import Trait, View
 from pacsnode.dimse.association.command import CommandField, Element
 from pacsnode.dimse.association.endings import (
@@ -89,10 +90,17 @@ def scp(index: FakeIndex, heard: Heard, **limits: Any) -> QuerySCP:
 
 
 def served(
-    index: FakeIndex, stream: bytes, *peers: Peer, heard: Heard | None = None, **limits: Any
+    index: FakeIndex,
+    stream: bytes,
+    *peers: Peer,
+    heard: Heard | None = None,
+    agreed: bytes = b"",
+    **limits: Any,
 ) -> list[Received]:
+    """Return what is answered; `agreed` is what extended negotiation has accepted (PS3.4 C.5.1.1)."""
     script = Script([stream + echo_request(99)])
-    conversation = conversation_on(script, CONTEXTS, terms=terms_of(*peers))
+    contexts = [replace(one, extended=agreed) for one in CONTEXTS]
+    conversation = conversation_on(script, contexts, terms=terms_of(*peers))
     received = conversation.receive()
     assert received is not None
     scp(index, heard or Heard(), **limits).serve(conversation, received)
@@ -173,6 +181,44 @@ def test_a_missing_higher_key_is_relational_or_refused_by_the_peers_setting(
 ) -> None:
     answers = served(FakeIndex(), request(series_without_study()), *([peer] if peer else []))
     assert statuses(answers) == [expected]
+
+
+@pytest.mark.parametrize(("agreed", "expected"), [(b"", 0xA900), (b"\0\1", 0xA900), (b"\1", 0x0000)])
+def test_a_strict_peer_may_leave_out_higher_keys_if_that_was_negotiated(agreed: bytes, expected: int) -> None:
+    """PS3.4 C.4.1.2.2.1."""
+    peer = Peer("ws", "CT1", strict_hierarchy=True)
+    assert statuses(served(FakeIndex(), request(series_without_study()), peer, agreed=agreed)) == [expected]
+
+
+def test_what_was_negotiated_reaches_the_query() -> None:
+    index, name = FakeIndex(), element(0x00100010, "PN", b"Mary Smith")
+    served(index, request(identifier(name)))
+    served(index, request(identifier(name)), agreed=b"\0\0\1\0\0\1")
+    assert [query.options for query in index.queries] == [
+        BASELINE,
+        Options(fuzzy_names=True, empty_value=True),
+    ]
+    assert [query.keys[0].matching for query in index.queries] == [
+        SingleValue("Mary Smith"),
+        Words(("mary", "smith")),
+    ]
+
+
+def test_answers_are_in_the_requesters_time_zone_if_that_was_negotiated() -> None:
+    """PS3.4 C.4.1.1.3.2. The fake index answers "0" for a date, a time and a zone: none of them is adjusted."""
+    more = (element(0x00080020, "DA", b""), element(0x00080201, "SH", b"+0100 "))
+    index = FakeIndex(1)
+    with_zone, _ = served(index, request(identifier(*more)), agreed=b"\0\0\0\1")
+    assert content(with_zone).TimezoneOffsetFromUTC == "+0100"
+    assert [one.keyword for one in index.queries[0].returned] == [
+        "StudyDate",
+        "StudyInstanceUID",
+        "StudyTime",
+        "TimezoneOffsetFromUTC",
+    ]
+    without, _ = served(index, request(identifier(*more)))
+    assert "TimezoneOffsetFromUTC" not in content(without)
+    assert us_of(without.command, Element.STATUS) == 0xFF00, "the zone is no key"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@
 
 import pytest
 
-from pacsnode.dicom.attributes import BY_KEYWORD, Level
-from pacsnode.index.columns import COLUMNS, as_folded, as_number
+from pacsnode.dicom.attributes import BY_KEYWORD, Attribute, KeyType, Level
+from pacsnode.index import schema
+from pacsnode.index.columns import COLUMNS, Columns, as_folded, as_number, with_folded_names
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,43 @@ def test_filling_sets_no_other_column() -> None:
         "operators_name_folded\" = ?, as_sent = json_patch(coalesce(as_sent, '{}'), ?)",
     }
     assert row == ["A^B", 1, "a^b", '{"SeriesNumber": "01"}']
+
+
+def test_names_in_items_are_folded_beside_themselves() -> None:
+    sequence = BY_KEYWORD["VerifyingObserverSequence"]
+    kept = with_folded_names(
+        sequence, '[{"VerifyingObserverName":"Doe^J"},{"VerifyingOrganization":"Ärzte"}]'
+    )
+    assert kept == (
+        '[{"VerifyingObserverName":"Doe^J","VerifyingObserverName_folded":"doe^j"},'
+        '{"VerifyingOrganization":"Ärzte"}]'
+    )
+
+
+EXTRA = (
+    Attribute(0x00189004, "ContentQualification", "CS", Level.SERIES, KeyType.OPTIONAL, is_extra=True),
+    Attribute(
+        0x0011000A, "0011,xx0A:ACME", "PN", Level.SERIES, KeyType.OPTIONAL, creator="ACME", is_extra=True
+    ),
+)
+
+
+def test_extra_attributes_are_one_json_object() -> None:
+    columns = Columns(Level.SERIES, EXTRA)
+    assert (columns.names, columns.marks) == (COLUMNS[Level.SERIES].names, COLUMNS[Level.SERIES].marks)
+    row = columns.row({"ContentQualification": "PRODUCT", "0011,xx0A:ACME": "Doe^J"})
+    assert (
+        row[-1]
+        == '{"ContentQualification":"PRODUCT","0011,xx0A:ACME":"Doe^J","0011,xx0A:ACME_folded":"doe^j"}'
+    )
+    assert COLUMNS[Level.SERIES].row({"ContentQualification": "PRODUCT"})[-1] is None
+
+
+def test_an_extra_attribute_fills_only_its_place() -> None:
+    columns = Columns(Level.SERIES, EXTRA)
+    assignments, row = columns.filling({"0011,xx0A:ACME": "A"}, ["0011,xx0A:ACME"])
+    assert assignments == "extra = json_patch(coalesce(extra, '{}'), ?)"
+    assert row == ['{"0011,xx0A:ACME":"A","0011,xx0A:ACME_folded":"a"}']
+    none = [None] * len(schema.TABLES[Level.SERIES].stored)
+    assert columns.read('{"ContentQualification":"X"}', none) == {"ContentQualification": "X"}
+    assert columns.read(None, none) == {}
