@@ -120,7 +120,7 @@ def parse_retrieve(
     own = UNIQUE_KEY[request.level]
     wanted = next((key.matching for key in keys if key.attribute is own), None)
     if not (isinstance(wanted, SingleValue) or (own.vr == "UI" and isinstance(wanted, ValueList))):
-        raise invalid(own, f"a retrieve at {request.level.name} level needs a {own.keyword} and no wildcard")
+        raise invalid(own, f"a retrieve needs a {own.keyword} and no wildcard")
     if any(key.attribute in issuer and not isinstance(key.matching, SingleValue) for key in keys):
         raise invalid(
             _ISSUER_OF_PATIENT_ID, "a retrieve needs one IssuerOfPatientID or none, and no wildcard"
@@ -269,9 +269,11 @@ def _level(raw: bytes, model: InformationModel) -> Level:
     for level in model.levels:
         if level.name == name:
             return level
-    allowed = ", ".join(level.name for level in model.levels)
-    said = "Query/Retrieve Level is not one of" if name else "Query/Retrieve Level is missing:"
-    raise InvalidIdentifier(f"{said} {allowed} ({model.value})", offending=(QUERY_RETRIEVE_LEVEL,))
+    *others, last = (level.name for level in model.levels)
+    said = "must be" if name else "is missing:"
+    raise InvalidIdentifier(
+        f"Query/Retrieve Level {said} {', '.join(others)} or {last}", offending=(QUERY_RETRIEVE_LEVEL,)
+    )
 
 
 def _character_sets(raw: bytes) -> tuple[str, ...]:
@@ -290,7 +292,7 @@ def _moments(date: Attribute, days: Range, hours: Range) -> Moments:
     low = _moment(days.low, hours.low, at=0)
     high = _moment(days.high, hours.high, at=1)
     if low is not None and high is not None and low > high:
-        raise invalid(date, f"{date.keyword} and its time are a range that ends before it begins")
+        raise invalid(date, f"{date.keyword} with its time ends before it begins")
     return Moments(low, high)
 
 

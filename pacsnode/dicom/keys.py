@@ -42,6 +42,7 @@ from pacsnode.dicom.query import (
 )
 from pacsnode.errors import InvalidIdentifier, InvalidUID
 
+MAX_COMMENT_CHARACTERS = 64  # of an Error Comment (0000,0902), which these errors become (PS3.7 E.1)
 MAX_KEY_CHARACTERS = 10_240  # of one value: what LT may have, the longest VR of the table (PS3.5 6.2)
 MAX_WILDCARDS = 32  # in one value
 MAX_ALTERNATIVES = 64  # values of a key that are not all plain
@@ -93,7 +94,11 @@ def matching_of(
 
 
 def invalid(attribute: Attribute, message: str) -> InvalidIdentifier:
-    """Return the error about a key."""
+    """Return the error about a key; its tag stands for the keyword where an Error Comment would be too long."""
+    if len(message) > MAX_COMMENT_CHARACTERS:
+        message = message.replace(
+            attribute.keyword, f"({attribute.tag >> 16:04X},{attribute.tag & 0xFFFF:04X})", 1
+        )
     return InvalidIdentifier(message, offending=(attribute.tag,))
 
 
@@ -103,8 +108,8 @@ def check_order(attribute: Attribute, matching: Matching | None) -> None:
         for one in matching.matchings:
             check_order(attribute, one)
     elif isinstance(matching, Range) and not _is_ordered(attribute.vr, matching.low, matching.high):
-        more = ", ranges over midnight are not defined" if attribute.vr == "TM" else ""
-        raise invalid(attribute, f"{attribute.keyword} is a range that ends before it begins{more}")
+        more = ": no range goes over midnight" if attribute.vr == "TM" else ""
+        raise invalid(attribute, f"{attribute.keyword} ends before it begins{more}")
 
 
 def _is_ordered(vr: str, low: str | None, high: str | None) -> bool:
@@ -135,7 +140,7 @@ def _uids(attribute: Attribute, values: list[str]) -> SingleValue | ValueList:
 def _several(attribute: Attribute, values: list[str], rule: _Rule, *, is_all: bool) -> Matching | None:
     is_all = is_all and attribute.multi_valued and attribute.vr in _ALL_OF_VRS
     if is_all and any(set(value) & {"*", "?"} for value in values):
-        raise invalid(attribute, f"{attribute.keyword} has several values, wildcards are not allowed there")
+        raise invalid(attribute, f"{attribute.keyword} has several values, so it can have no wildcards")
     found = dict.fromkeys(rule(attribute, value) for value in values)
     if None in found and not is_all:
         return None
@@ -225,9 +230,7 @@ def _range(attribute: Attribute, value: str, end: Callable[[str], str | None]) -
     ends = Range(end(low) if low else None, end(high) if high else None)
     is_complete = bool(ends.low) == bool(low) and bool(ends.high) == bool(high)
     if not (is_complete and (low or high)):
-        raise invalid(
-            attribute, f"{attribute.keyword} is not a range with dates or times as ends: x-y, x- or -y"
-        )
+        raise invalid(attribute, f"{attribute.keyword} is not a range of dates or times: x-y, x- or -y")
     return ends
 
 
@@ -237,9 +240,7 @@ def _date_time_in(timezone: int) -> _Rule:
     def rule(attribute: Attribute, value: str) -> Range:
         found = _date_time_range(value, timezone) or _date_times(value, value, timezone)
         if found is None:
-            raise invalid(
-                attribute, f"{attribute.keyword} is not a date and time (YYYYMMDDHHMMSS) or a range of them"
-            )
+            raise invalid(attribute, f"{attribute.keyword} is not a date and time or a range of them")
         return found
 
     return rule

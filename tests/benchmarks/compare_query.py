@@ -3,9 +3,10 @@
 usage: compare_query.py [--all]
 
 The images and the queries are those of tests/matrix. What the Standard settles is judged: `right`; `wrong`, other
-matches or other values than it says; `not supported`, a failure status, an attribute that is not answered, or a key
-that was left out of the matching, so that everything came back. What it leaves to the implementation is only told: how
-often the answer is the node's, too. `--all` names each query that was not answered right.
+matches or other values than it says; `not supported`, an option that was declined, a failure status, an attribute that
+is not answered, or a key that was left out of the matching, so that everything came back. What it leaves to the
+implementation is only told: how often the answer is the node's, too. `--all` names each query that was not answered
+right.
 
 Needs DCMTK and Orthanc; without them it says so and ends well. The servers listen on free ports of this machine and are
 as their programs come, but for what lets us in, and that Orthanc answers in UTF-8.
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from tests.interop import dcmtk
 from tests.matrix import archive
-from tests.matrix.asking import UNIQUE_KEYS, Answer, associated, by_pynetdicom
+from tests.matrix.asking import OPTIONS, ROOTS, UNIQUE_KEYS, Answer, associated, by_pynetdicom
 from tests.matrix.cases import Case
 from tests.matrix.rules import RULES
 from tests.served import ServedNode
@@ -128,7 +129,7 @@ class Asked:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._everything: dict[tuple[str, str], list[str]] = {}
+        self._everything: dict[str, list[str]] = {}
         with ExitStack() as stack:
             self._stack = stack
             self._associations: dict[tuple[str, ...], Association] = {}
@@ -156,6 +157,8 @@ class Asked:
     def _verdict(self, case: Case, answer: Answer) -> str:
         if is_right(case, answer, self._server.ae_title):
             return RIGHT
+        if self._has_declined(case):
+            return NOT_SUPPORTED
         if case.found is None:
             return WRONG
         found = sorted(answer.labels(case.level)) if case.level in UNIQUE_KEYS else []
@@ -165,12 +168,21 @@ class Asked:
         return NOT_SUPPORTED if answer.status or found == self._all(case) else WRONG
 
     def _all(self, case: Case) -> list[str]:
-        """Return all that there is at the case's level."""
-        at = (case.root, case.level)
+        """Return what there is at the case's level below the UIDs that it names, whatever else it asks for."""
+        uids = {key: value for key, value in case.keys.items() if key in UNIQUE_KEYS.values()}
+        without = replace(case, keys=uids, options=(), character_set="")
+        at = repr((case.root, case.level, uids))
         if at not in self._everything:
-            answer = self._answer(replace(case, keys={}, options=(), character_set=""))
+            answer = self._answer(without)
             self._everything[at] = sorted(answer.labels(case.level)) if answer else []
         return self._everything[at]
+
+    def _has_declined(self, case: Case) -> bool:
+        """Return whether the server has said that it does not do what the case negotiates."""
+        root = ROOTS[case.root]
+        extended: dict[str, bytes] = self._associations[case.options].acceptor.sop_class_extended
+        granted = extended.get(root, b"").ljust(len(OPTIONS), b"\0")
+        return any(not granted[OPTIONS.index(option)] for option in case.options)
 
 
 def is_right(case: Case, answer: Answer, ae_title: str) -> bool:

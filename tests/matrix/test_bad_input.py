@@ -10,6 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from pacsnode.dicom.attributes import STANDARD, Attribute
+from pacsnode.dicom.keys import MAX_COMMENT_CHARACTERS, check_order, matching_of
+from pacsnode.dicom.query import Options
+from pacsnode.errors import InvalidIdentifier, InvalidUID
 from tests.factories import element
 from tests.interop import wire
 from tests.interop.nodes import Running
@@ -210,3 +214,37 @@ def assert_comment(response: wire.Response) -> None:
     assert 8 <= len(comment) <= 64
     assert comment.isascii()
     assert comment.isprintable()
+
+
+def test_a_comment_is_never_cut() -> None:
+    """It is what the error says, whatever the attribute is called: its tag stands for a long keyword."""
+    bad = (
+        "\0\1x",
+        "-",
+        "20200230",
+        "9" * 20_000,
+        "*" * 1 + "?" * 99,
+        "x\\*",
+        "1.2.x",
+        "20200202-20200101",
+        "23-22",
+    )
+    errors = [
+        (attribute, error)
+        for attribute in STANDARD.attributes
+        for text in bad
+        for options in (Options(), Options(multiple_value=True, fuzzy_names=True))
+        if (error := refusal(attribute, text, options)) is not None
+    ]
+    assert max(len(str(error)) for _, error in errors) <= MAX_COMMENT_CHARACTERS
+    assert all(error.offending == (attribute.tag,) for attribute, error in errors)
+
+
+def refusal(attribute: Attribute, text: str, options: Options) -> InvalidIdentifier | None:
+    try:
+        check_order(attribute, matching_of(attribute, text, options))
+    except InvalidIdentifier as error:
+        return error
+    except InvalidUID:  # has a comment of its own
+        pass
+    return None
