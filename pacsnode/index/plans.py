@@ -14,7 +14,7 @@ from pacsnode.index import schema
 from pacsnode.index.fragments import Fragment
 from pacsnode.index.leading import Driver
 
-PROBE_LIMIT = 2000
+PROBE_LIMIT = 5000
 SORTED_AT_ONCE = 2048  # rows that are read whole, sorted and answered from one statement
 _WALK_ADVANTAGE = 8  # a row read in order costs less than one that is looked up, and the first comes at once
 
