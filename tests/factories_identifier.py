@@ -80,7 +80,7 @@ def key_value(key: Key | None, attribute: Attribute) -> Value:
         if key and isinstance(key.matching, Items)
         else {}
     )
-    if attribute.items == _all_items(attribute):
+    if not conditions and attribute.items == _all_items(attribute):
         return None
     return {one.tag: (one.vr, key_value(conditions.get(one.tag), one)) for one in attribute.items}
 

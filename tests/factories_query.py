@@ -111,6 +111,7 @@ _DECIMALS = ("1.5", "1.50", "1.5e0", "70", "70.0", "0.1", "-0.5", "1")
 _BAD_NUMBERS = ("one", "1A", "-")
 _UNSIGNED = ("0", "1", "8", "16", "512", "513", "65535")
 _AGES = ("045Y", "45Y", "003W", "010M")
+_LOCATIONS = ("urn:oid:1.2.3", "URN:OID:1.2.3", "http://example.com/a?b=1", "http://example.com/a%20b", "a_b")
 _CLASSES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.88.11")
 _SYNTAXES = (IMPLICIT_LITTLE, EXPLICIT_LITTLE, "1.2.840.10008.1.2.4.70")
 _STUDIES = tuple(f"1.2.826.7.{study}" for study in range(1, 4))
@@ -120,7 +121,7 @@ _INSTANCES = tuple(f"{series}.{instance}" for series in _SERIES for instance in 
 _POOLS = {
     "PN": _NAMES, "LT": _LONG_TEXTS, "CS": _CODES, "DA": _DATES, "TM": _TIMES, "IS": _INTEGERS,
     "DS": _DECIMALS, "US": _UNSIGNED, "AS": _AGES, "DT": _DATE_TIMES, "ST": _LONG_TEXTS, "UT": _LONG_TEXTS,
-    "UI": ("1.2.3", "1.2.4", "1.2.840.10008.1.1"),
+    "UI": ("1.2.3", "1.2.4", "1.2.840.10008.1.1"), "UR": _LOCATIONS,
 }  # fmt: skip
 _BAD_POOLS = {
     "DA": _BAD_DATES, "TM": _BAD_TIMES, "IS": _BAD_NUMBERS, "DS": _BAD_NUMBERS, "DT": _BAD_DATE_TIMES,
@@ -142,16 +143,20 @@ _HARD_ALPHABET = "aAbB1 %_[]*?'\"-.éÉßжЖ山\u0301"
 
 
 def _normal(text: str, vr: str) -> str:
-    """Return the text as it is without insignificant spaces (PS3.5 6.2), and names without `=` at the end."""
+    """Return the text as it is without insignificant spaces (PS3.5 6.2), and names without `=` at the end.
+
+    Text that is not folded is composed (NFC), stored and asked for.
+    """
     if vr == "PN":
         return text.strip(" ").rstrip("= ")  # pydicom writes no empty component group at the end
+    text = charset.normalized(text)
     return text.rstrip(" ") if vr in ("LT", "ST", "UT") else text.strip(" ")
 
 
 def _free_text(vr: str) -> st.SearchStrategy[str]:
     """Return short texts of the characters that patterns, SQL and folding get wrong."""
     alphabet = _HARD_ALPHABET + {"PN": "^= ", "LT": "\\\n", "UT": "\\\n"}.get(vr, "")
-    if vr in ("AE", "CS"):
+    if vr in ("AE", "CS", "UR"):
         alphabet = "".join(filter(str.isascii, alphabet))
     return st.text(alphabet, min_size=1, max_size=6).map(lambda text: _normal(text, vr)).filter(bool)
 
