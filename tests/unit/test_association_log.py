@@ -18,6 +18,7 @@ from pacsnode.observe import (
     RetrieveEnded,
     Verified,
 )
+from tests.canary import MARKS
 
 ENDED = AssociationEnded("a1", "CT1", "PACSNODE", "10.0.0.7:4711", "released", 1.5, 3, 1, 4, 1000, 200)
 REJECTED = AssociationRejected("a1", "CT1", "PACSNODE", "10.0.0.7:4711", "called AE title not recognized")
@@ -56,8 +57,9 @@ def test_plain_text_is_as_it_is() -> None:
     assert escaped("CT 1/a") == "CT 1/a"
 
 
+# Hypothesis tries texts of the source too, and the marks of patients in the test data are among them.
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(max_size=300))
+@given(text=st.text(max_size=300).filter(lambda text: not any(mark in text for mark in MARKS)))
 @example(text='x" released after 1 s\n2026-01-01 INFO forged')
 def test_no_peer_forges_a_line(text: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
