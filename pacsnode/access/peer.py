@@ -57,7 +57,9 @@ class Peer:
     return_unknown_keys: bool = False  # keys that are not supported come back with zero length, not left out
     character_set: str | None = None  # answers in this Specific Character Set, whatever the query's is
     sources: Sources | None = None  # where it may call from
-    max_associations: int = 0  # at the same time; 0 is what all AE titles may have
+    max_associations: int = (
+        0  # at the same time, and of a C-MOVE to it; 0 is what all AE titles may have, and one
+    )
     move_destinations: frozenset[str] | None = None  # names of the peers that it may have images sent to
     sees: tuple[Sees, ...] | None = None
 

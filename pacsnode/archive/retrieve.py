@@ -53,13 +53,12 @@ class SubOperations:
     @property
     def remaining(self) -> int:
         """How many have not ended."""
-        return self.numbers().remaining
+        return self.total - self.completed - self.failed - self.warned
 
     def numbers(self) -> Numbers:
         """Return all counts as they are now."""
         with self._lock:
-            remaining = self.total - self.completed - self.failed - self.warned
-            return Numbers(remaining, self.completed, self.failed, self.warned)
+            return Numbers(self.remaining, self.completed, self.failed, self.warned)
 
     def complete(self, data_set_bytes: int = 0) -> None:
         """Count one that succeeded."""

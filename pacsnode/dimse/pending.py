@@ -2,15 +2,15 @@
 
 The Standard leaves the number of Pending responses to the SCP (PS3.4 C.4.2.3.1, C.4.3.3.1). A requestor shows its
 progress by them and takes their absence for a dead node, but each one costs it as much as a small image: hence the
-first hundred come after each sub-operation, and then at most fifty a second.
+first twenty-five come after each sub-operation, and then at most as many a second.
 """
 
 import time
 from collections.abc import Callable
 
 PENDING_SECONDS = 5.0  # a requestor's time-out between two responses is never that short
-BURST = 100
-A_SECOND = 50
+BURST = 25
+A_SECOND = 25
 
 
 class Pace:

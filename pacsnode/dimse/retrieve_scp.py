@@ -81,6 +81,9 @@ class _Retrieving:
     def is_cancelled(self) -> bool:
         return self.conversation.cancelled(self.message.command.message_id)
 
+    def has_heard_cancel(self) -> bool:
+        return self.conversation.has_heard_cancel(self.message.command.message_id)
+
     def plan(self, retrieve: Retrieve, models: dict[str, InformationModel]) -> list[Located] | None:
         """Return what to send; None if the request was refused instead."""
         identifier = self.conversation.data_set(MAX_IDENTIFIER_BYTES)
@@ -184,6 +187,7 @@ class GetSCP:
                         counts=counts,
                         give_way=lambda: precedence.give_way(priority),
                         is_cancelled=retrieving.is_cancelled,
+                        has_heard_cancel=retrieving.has_heard_cancel,
                         pending=lambda: retrieving.pending(counts),
                     )
                 is_cancelled = retrieving.is_cancelled()

@@ -83,19 +83,25 @@ def get_sub_operations(
     counts: SubOperations,
     give_way: Callable[[], None],
     is_cancelled: Callable[[], bool],
+    has_heard_cancel: Callable[[], bool],
     pending: Callable[[], None],
 ) -> None:
     """Send what is read ahead over the C-GET's own association until done or cancelled.
 
+    `is_cancelled` looks at what has arrived, `has_heard_cancel` only at what was read while an answer was awaited.
     `pending` is called after what was sent, and while the store keeps us waiting.
     """
     pace, told = Pace(), time.monotonic()
-    while not is_cancelled():
+    if is_cancelled():
+        return
+    while not has_heard_cancel():
         prepared = ahead.take(min(_LOOK_SECONDS, PENDING_SECONDS))
         if prepared is None:
             if ahead.is_exhausted:
                 return
             is_due = time.monotonic() - told >= PENDING_SECONDS
+            if is_cancelled():
+                return
         else:
             give_way()
             try:

@@ -50,6 +50,8 @@ KEYS: Mapping[str, TakenOver] = MappingProxyType(
         "spool.min_free": _RESTART,
         "index.path": _RESTART,
         "index.max_find_results": _RESTART,
+        "retrieve.read_ahead": _RESTART,
+        "retrieve.stall_timeout": _NEXT,
         "logging.level": _AT_ONCE,
         "logging.format": _AT_ONCE,
         "logging.patient_data": _AT_ONCE,

@@ -437,7 +437,7 @@ def test_pending_comes_on_time_though_nothing_is_sent(
     parts: Parts, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A requestor's time-out runs from one response to the next."""
-    monkeypatch.setattr(module, "_PENDING_SECONDS", 0.05)
+    monkeypatch.setattr(module, "PENDING_SECONDS", 0.05)
     with Talk(CONTEXTS) as talk:
 
         def answer(connection: socket.socket) -> None:
