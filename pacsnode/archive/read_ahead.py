@@ -178,6 +178,7 @@ class ReadAhead:
     def _add(self, prepared: Prepared) -> None:
         with self._arrived:
             self._held_bytes += prepared.cost
+            self._is_complete = prepared.number == len(self._plan) - 1
             if not self._is_closed:
                 self._ready.append(prepared)
                 self._arrived.notify()

@@ -277,6 +277,7 @@ class _Line(threading.Thread):
             except AssociationOver as over:
                 if not job.endurance.may_follow_loss():
                     job.give_up(str(over))
+                is_done = job.ahead.is_exhausted
             except NetworkError as error:
                 if job.is_left_to_others():
                     return
