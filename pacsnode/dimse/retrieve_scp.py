@@ -8,8 +8,10 @@ neither the number of sub-operations nor says what a count beyond 65,535 is. Eac
 and as 65,535 above: "at least so many", which is never less than before for what was done and never more for what
 remains. The Error Comment and the event have the true numbers.
 
-**A long failed list.** A value of VR UI has at most 65,534 bytes in Explicit VR. A longer list goes out with VR UN,
-whose length has 32 bits, as PS3.5 6.2.2 says for values that do not fit; in Implicit VR there is no such limit.
+**A long failed list.** A value of VR UI has at most 65,534 bytes in Explicit VR: a longer list ends there, with a whole
+UID, and the count says that there are more. PS3.5 6.2.2 would have a longer value with VR UN; pydicom gives that out as
+bytes and not as UIDs, and a list of the first thousand is worth more to a requestor than one that it cannot read. In
+Implicit VR there is no such limit.
 """
 
 import struct
@@ -259,7 +261,8 @@ def _attend(retrieving: _Retrieving, job: MoveJob) -> bool:
             job.cancel()
         if time.monotonic() >= last:
             return is_cancelled  # what hangs is broken off, and has not been done
-        if job.counts.remaining and not is_cancelled:
+        is_late = time.monotonic() >= until  # also while the destination takes its time for the release
+        if not is_cancelled and not job.is_finished and (job.counts.remaining or is_late):
             retrieving.pending(job.counts)
     return is_cancelled
 
@@ -269,12 +272,14 @@ def _comment(counts: SubOperations) -> str:
 
 
 def failed_list(uids: list[str], transfer_syntax_uid: str) -> bytes:
-    """Return an Identifier with the Failed SOP Instance UID List (0008,0058), however long it is."""
-    data = "\\".join(uids).encode("ascii")
+    """Return an Identifier with the Failed SOP Instance UID List (0008,0058), as long as the VR's length allows."""
+    value = "\\".join(uids)
+    is_implicit = is_implicit_vr(transfer_syntax_uid)
+    if len(value) > _MAX_UI_BYTES and not is_implicit:
+        value = value[: value.rindex("\\", 0, _MAX_UI_BYTES + 1)]
+    data = value.encode("ascii")
     data += b"\0" * (len(data) & 1)
-    if is_implicit_vr(transfer_syntax_uid):
+    if is_implicit:
         return struct.pack("<HHI", 0x0008, 0x0058, len(data)) + data
     order = ">" if is_big_endian(transfer_syntax_uid) else "<"
-    if len(data) > _MAX_UI_BYTES:
-        return struct.pack(f"{order}HH2sHI", 0x0008, 0x0058, b"UN", 0, len(data)) + data
     return struct.pack(f"{order}HH2sH", 0x0008, 0x0058, b"UI", len(data)) + data

@@ -108,7 +108,7 @@ def storescp(folder: Path, port: int, *options: str, aet: str = "STORESCP") -> I
     with (folder.parent / f"{folder.name}.log").open("wb") as output:
         process = subprocess.Popen(command, env=_ENVIRONMENT, stdout=output, stderr=output)
     try:
-        _wait_until_listening(process, port)
+        wait_until_listening(process, port)
         yield Storescp(port, folder)
     finally:
         process.terminate()
@@ -119,7 +119,7 @@ def storescp(folder: Path, port: int, *options: str, aet: str = "STORESCP") -> I
             process.wait(_START_SECONDS)
 
 
-def _wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
+def wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
     """Wait until somebody listens on the port, without connecting: that would count as an association."""
     wanted = f"0100007F:{port:04X}", f"00000000:{port:04X}", f"{'0' * 32}:{port:04X}"
     for _ in range(int(_START_SECONDS / 0.02)):
@@ -132,5 +132,5 @@ def _wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None
             code = process.wait(0.02)
         except subprocess.TimeoutExpired:
             continue
-        pytest.fail(f"storescp ended at once with {code}")
-    pytest.fail("storescp does not listen")
+        pytest.fail(f"{process.args} ended at once with {code}")
+    pytest.fail(f"{process.args} does not listen")

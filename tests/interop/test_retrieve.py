@@ -203,7 +203,7 @@ def filed(start_node: StartNode, destination_port: int, tmp_path: Path) -> Runni
     _fill(running, tmp_path / "sent", _images())
     running.node.stop()
     running.node.start()
-    running.node._jobs.stop()
+    running.node._upkeep.stop()
     return Running(
         running.node, running.folder, running.events, scu.Remote("PACSNODE", "127.0.0.1", running.node.port)
     )
