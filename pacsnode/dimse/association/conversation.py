@@ -303,7 +303,8 @@ class Conversation:
         `MessageViolation`, since no asynchronous operations were negotiated.
         """
         while True:
-            self._reader.wait(self._timeouts.dimse)
+            if not self._is_release_requested:
+                self._reader.wait(self._timeouts.dimse)
             message = self._next_message(self._timeouts.dimse)
             if message is None:
                 raise MessageViolation("a release while a response is due")
