@@ -7,8 +7,7 @@ with a time limit and can tell a peer that it is still there.
 
 **Memory.** What is read and not sent yet stays below the limit of the retrieve, however many instances it has and
 however large they are: of a large one the first `HEAD_BYTES` are held, and the rest is read again while it is sent.
-Buffers are used again. Reading goes on once half of the limit is free, so that the threads do not take turns for each
-small instance.
+Reading goes on once half of the limit is free, so that the threads do not take turns for each small instance.
 
 **Order.** Instances are given out in the order of the plan; one that is given back comes first.
 """
@@ -25,10 +24,11 @@ from pacsnode.archive.objects import check_crc32c, check_length
 from pacsnode.errors import DamagedObject, PacsNodeError
 from pacsnode.index.base import Located
 from pacsnode.storage.base import Readable
+from pacsnode.storage.reading import bytes_of
 
 HEAD_BYTES = 1 << 20
 NOT_WANTED = "its transfer syntax or SOP class was not accepted"
-_PIECE_BYTES = 64 << 10  # the checksum wants bytes; copies of this length stay in the processor's cache
+_PIECE_BYTES = 256 << 10  # of what is only checked
 _LEAST_BYTES = 1 << 10  # what an instance counts at least
 _JOIN_SECONDS = 5.0
 
@@ -39,7 +39,7 @@ class Prepared:
     Its data set is `head`, and what follows up to the end of `readable`, if that is there, from `offset` on in it.
     """
 
-    __slots__ = ("buffer", "cost", "head", "located", "losses", "number", "offset", "readable", "refusal")
+    __slots__ = ("cost", "head", "located", "losses", "number", "offset", "readable", "refusal")
 
     def __init__(self, number: int, located: Located) -> None:
         self.number = number
@@ -49,7 +49,6 @@ class Prepared:
         self.offset = located.file_length - located.data_set_length
         self.refusal = ""
         self.losses = 0  # associations that have ended while it was sent
-        self.buffer: bytearray | None = None
         self.cost = _LEAST_BYTES
 
 
@@ -77,8 +76,6 @@ class ReadAhead:
         self._is_waiting = self._is_closed = False
         self._is_complete = not plan
         self._error: Exception | None = None
-        self._spare: list[bytearray] = []
-        self._piece = memoryview(b"")
         self._thread: threading.Thread | None = None
 
     @property
@@ -130,7 +127,6 @@ class ReadAhead:
             thread.join(_JOIN_SECONDS)
         with self._arrived:
             left, self._ready = self._ready, deque()
-            self._spare.clear()
         for prepared in left:
             if prepared.readable is not None:
                 prepared.readable.close()
@@ -138,9 +134,7 @@ class ReadAhead:
     def _let_go(self, prepared: Prepared) -> None:
         """Take back the memory of one; the lock is held."""
         self._held_bytes -= prepared.cost
-        if prepared.buffer is not None and len(prepared.buffer) == HEAD_BYTES and not self._is_closed:
-            self._spare.append(prepared.buffer)
-        prepared.buffer, prepared.head = None, memoryview(b"")
+        prepared.head = memoryview(b"")
         if self._is_waiting and self._held_bytes <= self._max_bytes // 2:
             self._room.notify()
 
@@ -209,39 +203,16 @@ class ReadAhead:
         """Read and check; afterwards `readable` belongs to `prepared` if there is more than its head."""
         located = prepared.located
         check_length(readable, located)
-        size = min(located.file_length, HEAD_BYTES)
-        self._provide(prepared, size)
-        assert prepared.buffer is not None
-        view = memoryview(prepared.buffer)[:size]
-        if readable.read_into(view, 0) != size:
-            raise DamagedObject(f"instance {located.sop_instance_uid}: its file ends early")
-        crc32c = 0
-        for at in range(0, size, _PIECE_BYTES):
-            crc32c = google_crc32c.extend(crc32c, bytes(view[at : at + _PIECE_BYTES]))
-        if located.file_length > size:
-            crc32c = self._extended(crc32c, readable, size)
+        held = bytes_of(readable, min(located.file_length, HEAD_BYTES), 0)
+        crc32c, offset = google_crc32c.value(held), len(held)
+        while offset < located.file_length and not self._is_closed:
+            piece = bytes_of(readable, _PIECE_BYTES, offset)
+            if not piece:
+                raise DamagedObject(
+                    f"instance {located.sop_instance_uid}: its file ends at {offset} of {located.file_length} bytes"
+                )
+            crc32c, offset = google_crc32c.extend(crc32c, piece), offset + len(piece)
         check_crc32c(crc32c, located)
-        prepared.head = view[prepared.offset :]
-        prepared.readable = readable if located.file_length > size else None
-
-    def _provide(self, prepared: Prepared, size: int) -> None:
-        """Give a small instance a buffer of its own, and another one that was used before."""
-        if size <= _PIECE_BYTES:
-            prepared.cost, prepared.buffer = max(size, _LEAST_BYTES), bytearray(size)
-            return
-        prepared.cost = HEAD_BYTES
-        with self._arrived:
-            prepared.buffer = self._spare.pop() if self._spare else None
-        prepared.buffer = prepared.buffer or bytearray(HEAD_BYTES)
-
-    def _extended(self, crc32c: int, readable: Readable, offset: int) -> int:
-        """Return the checksum with what follows from `offset` on."""
-        if not self._piece:
-            self._piece = memoryview(bytearray(_PIECE_BYTES))
-        while offset < readable.length and not self._is_closed:
-            size = readable.read_into(self._piece, offset)
-            if size == 0:
-                raise DamagedObject(f"a stored file ends at {offset} of {readable.length} bytes")
-            crc32c = google_crc32c.extend(crc32c, bytes(self._piece[:size]))
-            offset += size
-        return crc32c
+        prepared.cost = max(len(held), _LEAST_BYTES)
+        prepared.head = memoryview(held)[prepared.offset :]
+        prepared.readable = readable if located.file_length > len(held) else None

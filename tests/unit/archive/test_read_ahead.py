@@ -132,16 +132,6 @@ def ahead_is_full(ahead: ReadAhead) -> None:
         )
 
 
-def test_buffers_are_used_again() -> None:
-    store = Store([100_000] * 30)
-    ahead, buffers = store.ahead(max_bytes=2 << 20), set[int]()
-    for prepared in taken(ahead):
-        buffers.add(id(prepared.buffer))
-        ahead.release(prepared)
-    ahead.close()
-    assert len(buffers) <= 4
-
-
 def test_damaged_and_lost_instances_are_refused_and_closed() -> None:
     store = Store([10] * 4)
     del store.files["1.0"]
