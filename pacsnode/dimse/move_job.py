@@ -142,6 +142,11 @@ class MoveJob:
         except BlockingIOError:
             return
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the destination was given up before the end of the plan."""
+        return bool(self._given_up)
+
     # For the lines
 
     @property

@@ -68,6 +68,7 @@ class _Retrieving:
         self.level = ""
         self.started = time.monotonic()
         self.associations = 0
+        self.is_given_up = False  # the destination
 
     @property
     def priority(self) -> int:
@@ -125,7 +126,11 @@ class _Retrieving:
         """Answer with how it ended, which comes true whatever the requestor still hears of it."""
         ending = counts.ending(is_cancelled=is_cancelled)
         code = _STATUS_OF[ending]
-        comment = _comment(counts) if ending in (Ending.WARNING, Ending.FAILURE) else ""
+        comment = (
+            _comment(counts, is_given_up=self.is_given_up)
+            if ending in (Ending.WARNING, Ending.FAILURE)
+            else ""
+        )
         remaining = counts.remaining if ending is Ending.CANCELLED else None
         numbers = sub_operation_counts(remaining, counts.completed, counts.failed, counts.warned)
         failed = None
@@ -233,7 +238,7 @@ class MoveSCP:
                     is_cancelled = _attend(retrieving, job)
             finally:
                 job.close()
-                retrieving.associations = job.associations
+                retrieving.associations, retrieving.is_given_up = job.associations, job.is_given_up
         retrieving.finish(job.counts, is_cancelled=is_cancelled)
 
 
@@ -267,7 +272,9 @@ def _attend(retrieving: _Retrieving, job: MoveJob) -> bool:
     return is_cancelled
 
 
-def _comment(counts: SubOperations) -> str:
+def _comment(counts: SubOperations, *, is_given_up: bool) -> str:
+    if is_given_up:  # why is for the log: it names addresses
+        return f"{counts.failed} failed of {counts.total}: Move Destination was given up"
     return f"{counts.failed} failed, {counts.warned} with warnings of {counts.total}"
 
 

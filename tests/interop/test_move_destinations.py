@@ -77,6 +77,7 @@ def test_destination_that_is_down(running: Running) -> None:
     final = _move(running)
     assert _counts(final) == (_FAILURE, 0, _INSTANCES, 0)
     assert final.failed_uids == _UIDS
+    assert "given up" in final.comment
     (event,) = running.events.wait_for(RetrieveEnded)
     assert "no connection" in event.comment
     assert event.destination_ae_title == "STORESCP"
