@@ -116,7 +116,12 @@ class AssociationLog:
         self._count(event.association_id, "retrieves")
         self._count(event.association_id, "sent", event.completed + event.warned)
         to = f"C-MOVE to {event.destination_ae_title}" if event.destination_ae_title else "C-GET"
-        what = f"{to}, {event.level or '-'}: {event.completed} sent, {event.failed} failed, {event.warned} warned"
+        left = f", {event.remaining} left" if event.remaining else ""
+        over = f" over {event.associations} associations" if event.associations > 1 else ""
+        what = (
+            f"{to}, {event.level or '-'}: {event.completed} sent, {event.failed} failed, {event.warned} warned{left}; "
+            f"{event.bytes_sent} bytes in {event.seconds:.3f} s{over}"
+        )
         if event.has_failed:
             self._failed(event, what, event.comment)
         else:

@@ -119,7 +119,10 @@ class QueryAnswered:
 
 @dataclass(frozen=True, slots=True)
 class RetrieveEnded:
-    """A C-GET or C-MOVE was answered. `destination_ae_title` is empty for C-GET."""
+    """A C-GET or C-MOVE was answered, or its requestor lost. `destination_ae_title` is empty for C-GET.
+
+    `comment` is the first reason of failure; `associations` are those to the destination.
+    """
 
     association_id: str
     calling_ae_title: str
@@ -133,6 +136,7 @@ class RetrieveEnded:
     comment: str
     bytes_sent: int
     seconds: float
+    associations: int = 0
 
     @property
     def has_failed(self) -> bool:

@@ -262,6 +262,9 @@ class Script:
         self.bytes_received += size
         return size
 
+    def wait_to_receive(self, deadline: float) -> None:
+        """What a script has is there at once."""
+
     def receive_now(self, view: memoryview) -> int:
         return self.receive_into(view, 0.0) if self._pieces else 0
 

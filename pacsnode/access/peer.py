@@ -60,7 +60,9 @@ class Peer:
         AS_SAID  # of its data sets and queries; an override is for answers, too
     )
     sources: Sources | None = None  # where it may call from
-    max_associations: int = 0  # at the same time; 0 is what all AE titles may have
+    max_associations: int = (
+        0  # at the same time, and of a C-MOVE to it; 0 is what all AE titles may have, and one
+    )
     move_destinations: frozenset[str] | None = None  # names of the peers that it may have images sent to
     sees: tuple[Sees, ...] | None = None
 

@@ -57,9 +57,19 @@ class Objects:
 
 def check(readable: Readable, located: Located) -> None:
     """Compare an open instance with what the index recorded; raises `DamagedObject`."""
+    check_length(readable, located)
+    check_crc32c(crc32c_of(readable), located)
+
+
+def check_length(readable: Readable, located: Located) -> None:
+    """Compare the length of an open instance with what the index recorded; raises `DamagedObject`."""
     if readable.length != located.file_length:
         raise DamagedObject(
             f"instance {located.sop_instance_uid}: {readable.length} bytes, not {located.file_length}"
         )
-    if crc32c_of(readable) != located.file_crc32c:
+
+
+def check_crc32c(crc32c: int, located: Located) -> None:
+    """Compare the checksum of an instance's bytes with what the index recorded; raises `DamagedObject`."""
+    if crc32c != located.file_crc32c:
         raise DamagedObject(f"instance {located.sop_instance_uid}: its bytes are not those that were stored")

@@ -1,12 +1,18 @@
 """C-GET's and C-MOVE's use case: what to send, the counts and how it ended (PS3.4 C.4.2, C.4.3)."""
 
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from pacsnode.archive.objects import Objects
+from pacsnode.archive.precedence import Precedence
+from pacsnode.archive.read_ahead import ReadAhead
 from pacsnode.dicom.query import Query
 from pacsnode.index.base import Index, Located
 from pacsnode.storage.base import Readable
+
+READ_AHEAD_BYTES = 4 << 20
 
 
 class Ending(Enum):
@@ -18,9 +24,22 @@ class Ending(Enum):
     CANCELLED = "cancelled"
 
 
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The counts at one moment; they add up to the total."""
+
+    remaining: int
+    completed: int
+    failed: int
+    warned: int
+
+
 @dataclass(slots=True)
 class SubOperations:
-    """The counts of a retrieve. Each sub-operation ends once, as completed, failed or warned."""
+    """The counts of a retrieve. Each sub-operation ends once, as completed, failed or warned.
+
+    Several senders may count at the same time; `numbers` is what adds up while they do.
+    """
 
     total: int
     completed: int = 0
@@ -29,26 +48,38 @@ class SubOperations:
     failed_uids: list[str] = field(default_factory=list)
     first_failure: str = ""
     bytes_sent: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def remaining(self) -> int:
         """How many have not ended."""
         return self.total - self.completed - self.failed - self.warned
 
-    def complete(self) -> None:
+    def numbers(self) -> Numbers:
+        """Return all counts as they are now."""
+        with self._lock:
+            return Numbers(self.remaining, self.completed, self.failed, self.warned)
+
+    def complete(self, data_set_bytes: int = 0) -> None:
         """Count one that succeeded."""
-        self.completed += 1
+        with self._lock:
+            self.completed += 1
+            self.bytes_sent += data_set_bytes
 
-    def warn(self) -> None:
+    def warn(self, data_set_bytes: int = 0) -> None:
         """Count one that succeeded with a warning; it is not in the failed list."""
-        self.warned += 1
+        with self._lock:
+            self.warned += 1
+            self.bytes_sent += data_set_bytes
 
-    def fail(self, sop_instance_uid: str, reason: str) -> None:
+    def fail(self, sop_instance_uid: str, reason: str, data_set_bytes: int = 0) -> None:
         """Count one that failed, with its UID for the Failed SOP Instance UID List (0008,0058)."""
-        self.failed += 1
-        self.failed_uids.append(sop_instance_uid)
-        said = reason if sop_instance_uid in reason else f"instance {sop_instance_uid}: {reason}"
-        self.first_failure = self.first_failure or said
+        with self._lock:
+            self.failed += 1
+            self.bytes_sent += data_set_bytes
+            self.failed_uids.append(sop_instance_uid)
+            said = reason if sop_instance_uid in reason else f"instance {sop_instance_uid}: {reason}"
+            self.first_failure = self.first_failure or said
 
     def ending(self, *, is_cancelled: bool) -> Ending:
         """Return how the retrieve ended. A cancel that came too late to stop anything changes nothing."""
@@ -62,14 +93,23 @@ class SubOperations:
 class Retrieve:
     """Finds the instances of a retrieve and opens them. Any thread may call any method."""
 
-    def __init__(self, index: Index, objects: Objects) -> None:
+    def __init__(self, index: Index, objects: Objects, *, read_ahead_bytes: int = READ_AHEAD_BYTES) -> None:
+        """`read_ahead_bytes` is what each retrieve may hold in memory."""
         self._index = index
         self._objects = objects
+        self._read_ahead_bytes = read_ahead_bytes
+        self.precedence = Precedence()
 
     def plan(self, query: Query) -> list[Located]:
         """Return the instances to send, in order; raises `PatientConflict`, `TemporaryError`."""
         return self._index.locate(query)
 
     def open(self, located: Located) -> Readable:
-        """Open one that was checked; raises `DamagedObject`, `ObjectNotFound`, `OutOfResources`."""
-        return self._objects.open_checked(located)
+        """Open one; raises `ObjectNotFound`, `OutOfResources`."""
+        return self._objects.open(located)
+
+    def read_ahead(
+        self, plan: Sequence[Located], *, is_wanted: Callable[[Located], bool] = lambda _: True
+    ) -> ReadAhead:
+        """Return what reads a plan ahead of being sent; what is not wanted is not opened."""
+        return ReadAhead(plan, self.open, max_bytes=self._read_ahead_bytes, is_wanted=is_wanted)

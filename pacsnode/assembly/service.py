@@ -89,13 +89,15 @@ def rules_of(config: Config, number: int = 0) -> Rules:
         max_data_set_bytes=limits.max_dataset,
         duplicates=config.storage.duplicates,
         duplicates_of=config.duplicates_of(),
+        stalled_seconds=config.retrieve.stall_timeout,
         number=number,
     )
 
 
 def _scps(holdings: Holdings, observer: Observer, stored: Callable[[], None]) -> SCPs:
     answering = holdings.state.answering(holdings.archive.index)
-    retrieve = Retrieve(answering, holdings.archive.objects)
+    read_ahead = holdings.config.retrieve.read_ahead
+    retrieve = Retrieve(answering, holdings.archive.objects, read_ahead_bytes=read_ahead)
     limits = holdings.config.index
     find = Find(answering, max_results=limits.max_find_results, max_seconds=limits.max_find_time)
     return SCPs(

@@ -126,7 +126,7 @@ class PeerSection(Section):
     addresses: Annotated[tuple[Source, ...] | None, BeforeValidator(listed)] = None
     """From where it may call, a list of IP addresses, networks ("10.0.0.0/24") and host names."""
     max_associations: Annotated[WholeNumber, Field(ge=0, le=10_000)] = 0
-    """Its associations at the same time, instead of limits.per_ae; 0 is what that says."""
+    """Its associations at the same time, instead of limits.per_ae; 0 is what that says. C-MOVE sends over as many."""
     move_destinations: Annotated[tuple[str, ...] | None, BeforeValidator(listed)] = None
     """Names of the peers that it may have images sent to (C-MOVE), a list; else all that have a host."""
     sees: SeesTables | None = None

@@ -147,6 +147,15 @@ class SpoolSection(_Section):
     """Free space below which images are refused with 0xA700."""
 
 
+class RetrieveSection(_Section):
+    """How images are sent."""
+
+    read_ahead: Annotated[Size, Field(ge=1 << 20, le=1 << 30)] = 4 << 20
+    """Memory of each retrieve for images that are read before their turn, "1 MiB" to "1 GiB"."""
+    stall_timeout: Annotated[Duration, Field(gt=0, le=86_400)] = 300.0
+    """Time without an image delivered after which a C-MOVE gives its destination up, up to "24h"."""
+
+
 class LoggingSection(_Section):
     """What the node writes to standard error."""
 
@@ -170,6 +179,7 @@ class Config(_Section):
     storage: StorageSection = Field(default_factory=StorageSection)
     spool: SpoolSection = Field(default_factory=SpoolSection)
     index: IndexSection = Field(default_factory=IndexSection)
+    retrieve: RetrieveSection = Field(default_factory=RetrieveSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
 
     @field_validator("peers")

@@ -129,7 +129,7 @@ class Compiled:
     def located(self, driver: Driver | None) -> Fragment:
         """Return the statement for the instances below the entities, as columns of `LOCATED`."""
         levels = self._key_levels | {Level.STUDY}
-        order = " ORDER BY study.id, series.id, instance.instance_number, instance.id"
+        order = " ORDER BY study.id, series.series_number, series.id, instance.instance_number, instance.id"
         return self._selected(LOCATED, driver, levels, bottom=Level.IMAGE) + Fragment(order)
 
     def persons(self, driver: Driver | None) -> Fragment:

@@ -53,6 +53,8 @@ KEYS: Mapping[str, TakenOver] = MappingProxyType(
         "index.max_find_results": _RESTART,
         "index.max_find_time": _RESTART,
         "index.match_case": _RESTART,
+        "retrieve.read_ahead": _RESTART,
+        "retrieve.stall_timeout": _NEXT,
         "logging.level": _AT_ONCE,
         "logging.format": _AT_ONCE,
         "logging.patient_data": _AT_ONCE,

@@ -30,6 +30,20 @@ class FileReadable:
             done += size
         return done
 
+    def read(self, size: int, offset: int) -> bytes:
+        """Return the bytes from `offset` on, fewer than the size only at the end; raises `DamagedObject`."""
+        pieces = list[bytes]()
+        while size:
+            try:
+                piece = os.pread(self.descriptor, size, offset)
+            except OSError as error:
+                raise DamagedObject(f"a stored file cannot be read at {offset}: {error.strerror}") from error
+            if not piece:
+                break
+            pieces.append(piece)
+            size, offset = size - len(piece), offset + len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     def close(self) -> None:
         """Close the file."""
         if self.descriptor >= 0:

@@ -137,5 +137,5 @@ def wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:
             code = process.wait(0.02)
         except subprocess.TimeoutExpired:
             continue
-        pytest.fail(f"the server ended at once with {code}")
-    pytest.fail("the server does not listen")
+        pytest.fail(f"{process.args} ended at once with {code}")
+    pytest.fail(f"{process.args} does not listen")

@@ -85,7 +85,7 @@ def assert_no_association_left() -> None:
     """Check that the threads of all associations, and of what they have begun, end by themselves."""
     deadline = time.monotonic() + WAIT_SECONDS
     for thread in threading.enumerate():
-        if thread.name.startswith(("association-", "move-to-")):
+        if thread.name.startswith(("association-", "move-to-", "read-ahead")):
             thread.join(deadline - time.monotonic())
             assert not thread.is_alive(), f"{thread.name} does not end"
 

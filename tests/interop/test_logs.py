@@ -19,7 +19,7 @@ from pacsnode.dimse.association.acse import (
 )
 from pacsnode.dimse.association.command import CommandField
 from pacsnode.dimse.association.pdu import A_RELEASE_RQ, PDUType
-from pacsnode.dimse.sub_operations import MoveJob
+from pacsnode.dimse.move_job import _Line
 from pacsnode.observe import PATIENT_DATA_LOGGER, AssociationEnded, ConnectionProbed
 from pacsnode.processes.log_formats import JsonFormatter
 from pacsnode.processes.logs import LimitedHandler
@@ -179,18 +179,18 @@ def test_an_unexpected_error_does_not_tell_it_either(
 def test_each_line_of_an_association_has_its_id(
     running: Running, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin, send = Store.begin, MoveJob._send_all
+    begin, send = Store.begin, _Line._send_all
 
     def telling_begin(self: Store, *arguments: Any) -> Any:
         logging.getLogger("pacsnode.deep.below").info("begins")
         return begin(self, *arguments)
 
-    def telling_send(self: MoveJob) -> str:
+    def telling_send(self: _Line) -> None:
         logging.getLogger("pacsnode.deep.below").info("sends")
         return send(self)
 
     monkeypatch.setattr(Store, "begin", telling_begin)
-    monkeypatch.setattr(MoveJob, "_send_all", telling_send)
+    monkeypatch.setattr(_Line, "_send_all", telling_send)
     sample = Sample()
     move = level(b"STUDY") + element(0x0020000D, "UI", padded(sample.study))
     talk(running, store(sample), query(CommandField.C_MOVE, STUDY_ROOT_MOVE, move, "NOBODY"))

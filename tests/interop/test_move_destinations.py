@@ -12,8 +12,8 @@ from pynetdicom import AE, evt
 
 from pacsnode.dimse import scu
 from pacsnode.dimse.association.requestor import Caller
+from pacsnode.dimse.move_job import MoveJob
 from pacsnode.dimse.scu import RetrieveProgress
-from pacsnode.dimse.sub_operations import MoveJob
 from pacsnode.observe import RetrieveEnded
 from tests.interop import dcmtk, wire
 from tests.interop.data_sets import ct_image, encoded, identifier, written
@@ -77,6 +77,7 @@ def test_destination_that_is_down(running: Running) -> None:
     final = _move(running)
     assert _counts(final) == (_FAILURE, 0, _INSTANCES, 0)
     assert final.failed_uids == _UIDS
+    assert "given up" in final.comment
     (event,) = running.events.wait_for(RetrieveEnded)
     assert "no connection" in event.comment
     assert event.destination_ae_title == "STORESCP"
@@ -218,7 +219,9 @@ def _request(peer: wire.Wire, destination: bytes = b"STORESCP") -> None:
 
 def _wait_until_cancelled() -> None:
     """Wait until the node has heard of the cancel: only then is it to stop."""
-    (job,) = [thread for thread in threading.enumerate() if isinstance(thread, MoveJob)]
+    (line,) = [thread for thread in threading.enumerate() if thread.name.startswith("move-to-")]
+    job = line._job  # type: ignore[attr-defined]
+    assert isinstance(job, MoveJob)
     assert job._is_cancelled.wait(WAIT_SECONDS)
 
 

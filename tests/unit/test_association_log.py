@@ -122,6 +122,10 @@ def test_an_idle_association_says_so(log: AssociationLog, caplog: pytest.LogCapt
         (replace(RETRIEVE, failed=2), ["C-MOVE to WS1, STUDY", "5 sent, 2 failed, 1 warned", "0xB000"]),
         (replace(RETRIEVE, destination_ae_title="", status=0xA702), ["C-GET, STUDY:", "0xA702"]),
         (replace(RETRIEVE, status=0xA801, level=""), ["0xA801"]),
+        (
+            replace(RETRIEVE, status=0xC000, remaining=3, associations=2),
+            ["1 warned, 3 left; 100 bytes in 0.100 s over 2 assoc"],
+        ),
     ],
 )
 def test_what_fails_is_a_warning_when_it_happens(
@@ -215,7 +219,7 @@ def test_each_operation_is_a_line_at_debug(log: AssociationLog, caplog: pytest.L
         "C-ECHO, status 0x0000",
         "C-STORE 1.2.3.4: stored, status 0x0000",
         "C-FIND STUDY: 3 matches, status 0x0000",
-        "C-MOVE to WS1, STUDY: 5 sent, 0 failed, 1 warned, status 0x0000",
+        "C-MOVE to WS1, STUDY: 5 sent, 0 failed, 1 warned; 100 bytes in 0.100 s, status 0x0000",
     ]
 
 

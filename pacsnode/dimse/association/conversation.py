@@ -191,6 +191,10 @@ class Conversation:
             self._take_one()
         return message_id in self._cancelled
 
+    def has_heard_cancel(self, message_id: int) -> bool:
+        """Return whether a C-CANCEL was among what was read already, as between two sub-operations."""
+        return message_id in self._cancelled
+
     def wait(self, wake_descriptor: int, deadline: float) -> None:
         """Wait for something from the peer (it is taken), for the wake descriptor, or for the deadline.
 
@@ -303,6 +307,8 @@ class Conversation:
         `MessageViolation`, since no asynchronous operations were negotiated.
         """
         while True:
+            if not self._is_release_requested:
+                self._reader.wait(self._timeouts.dimse)
             message = self._next_message(self._timeouts.dimse)
             if message is None:
                 raise MessageViolation("a release while a response is due")

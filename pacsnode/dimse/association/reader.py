@@ -61,6 +61,11 @@ class Reader:
         """Whether the current P-DATA PDU has bytes that were not given out."""
         return self._pdu_left > 0
 
+    def wait(self, seconds: float) -> None:
+        """Wait for something to read, for one who knows that it is not there yet; raises `DeadlinePassed`."""
+        if self._start == self._end:
+            self._transport.wait_to_receive(time.monotonic() + seconds)
+
     def next_pdu(self, wait_seconds: float, *, is_idle: bool = False) -> tuple[int, int]:
         """Return type and length of the next PDU, whose first byte must come within `wait_seconds`."""
         if self._start == self._end:

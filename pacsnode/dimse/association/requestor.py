@@ -32,6 +32,8 @@ from pacsnode.errors import NetworkError
 
 MAX_CONTEXTS = 128  # presentation context IDs are the odd numbers of one byte
 
+_TRANSIENT = 2  # PS3.8 table 9-21, the result
+
 # PS3.8 table 9-21, in words, by source and reason.
 _REJECTIONS = {
     (1, 1): "no reason given",
@@ -55,6 +57,14 @@ class Remote:
 
     def __str__(self) -> str:
         return f"{self.ae_title}@{self.host}:{self.port}"
+
+
+class Rejected(NetworkError):
+    """The association was rejected; `is_temporary` if the peer says that it may accept one later (PS3.8 9.3.4)."""
+
+    def __init__(self, message: str, *, is_temporary: bool) -> None:
+        super().__init__(message)
+        self.is_temporary = is_temporary
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +151,14 @@ def _answer(reader: Reader, deadline: float, remote: Remote) -> AssociateAccept:
     if action is Action.AE_3:
         return decode_accept(body)
     if action is Action.AE_4:
-        raise NetworkError(f"{remote}: association rejected{_in_words(decode_rejection(body))}")
+        rejection = decode_rejection(body)
+        words = f"{remote}: association rejected{_in_words(rejection)}"
+        raise Rejected(words, is_temporary=rejection.result == _TRANSIENT)
     raise aborted_by_peer(body)
 
 
 def _in_words(rejection: Rejection) -> str:
-    is_temporary = " for now" if rejection.result == 2 else ""
+    is_temporary = " for now" if rejection.result == _TRANSIENT else ""
     reason = _REJECTIONS.get((rejection.source, rejection.reason), "no known reason")
     return f"{is_temporary}: {reason} ({rejection.result}/{rejection.source}/{rejection.reason})"
 

@@ -23,6 +23,7 @@ from pacsnode.storage.base import Readable
 
 _CHUNK_BYTES = 1 << 20
 _PRIORITY_MEDIUM = 0
+_NO_BYTES = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,21 @@ class MoveOriginator:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An instance to send; its data set begins at `offset` of `readable`."""
+    """An instance to send; its data set begins at `offset` of `readable`, and `head` are those bytes of it read before.
+
+    Without a `readable` the head is all of it.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
-    readable: Readable
+    readable: Readable | None
     offset: int
+    head: memoryview = _NO_BYTES
+
+    @property
+    def length(self) -> int:
+        """Length of the data set in bytes."""
+        return len(self.head) if self.readable is None else self.readable.length - self.offset
 
 
 class Sender:
@@ -48,8 +58,7 @@ class Sender:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        size = conversation.framing.fragment_bytes
-        self._buffer = memoryview(bytearray(max(1, _CHUNK_BYTES // size) * size))
+        self._memory: memoryview | None = None
 
     def store(
         self,
@@ -83,29 +92,47 @@ class Sender:
         return message.command
 
     def _send(self, context: Context, command: bytes, outgoing: Outgoing) -> None:
-        conversation, readable, offset = self._conversation, outgoing.readable, outgoing.offset
+        conversation, length = self._conversation, outgoing.length
         framing, context_id = conversation.framing, context.context_id
-        rest = readable.length - offset
-        if framing.fits(command, rest):
-            self._read(outgoing, rest, offset)
-            conversation.send_parts(framing.message(context_id, command, self._buffer[:rest]))
+        if framing.fits(command, length):
+            piece = self._piece(outgoing, 0)
+            conversation.send_parts(framing.message(context_id, command, piece))
             return
-        parts = framing.message(context_id, command)
+        parts, at = framing.message(context_id, command), 0
         while True:
-            size = min(len(self._buffer), readable.length - offset)
-            self._read(outgoing, size, offset)
-            offset += size
-            is_last = offset >= readable.length
-            parts += framing.fragments(context_id, self._buffer[:size], kind=0, is_last=is_last)
+            piece = self._piece(outgoing, at)
+            at += len(piece)
+            is_last = at >= length
+            parts += framing.fragments(context_id, piece, kind=0, is_last=is_last)
             conversation.send_parts(parts)
             if is_last:
                 return
             parts = []
 
-    def _read(self, outgoing: Outgoing, size: int, offset: int) -> None:
+    def _piece(self, outgoing: Outgoing, at: int) -> memoryview:
+        """Return bytes of the data set from `at` on: what was read before, as whole fragments, else a chunk."""
+        head, length = outgoing.head, outgoing.length
+        if at == 0 and len(head) == length:
+            return head
+        size = self._conversation.framing.fragment_bytes
+        if at + size <= len(head):
+            return head[at : at + (len(head) - at) // size * size]
+        return self._read(outgoing, min(len(self._buffer), length - at), at)
+
+    @property
+    def _buffer(self) -> memoryview:
+        if self._memory is None:  # most instances are read before and need none
+            size = self._conversation.framing.fragment_bytes
+            self._memory = memoryview(bytearray(max(1, _CHUNK_BYTES // size) * size))
+        return self._memory
+
+    def _read(self, outgoing: Outgoing, size: int, at: int) -> memoryview:
+        assert outgoing.readable is not None
+        piece = self._buffer[:size]
         try:
-            done = outgoing.readable.read_into(self._buffer[:size], offset)
+            done = outgoing.readable.read_into(piece, outgoing.offset + at)
         except PacsNodeError as error:
             raise AssociationOver(f"instance {outgoing.sop_instance_uid}: {error}") from error
         if done != size:
             raise AssociationOver(f"instance {outgoing.sop_instance_uid}: its file ends early")
+        return piece

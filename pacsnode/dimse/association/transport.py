@@ -44,6 +44,10 @@ class Transport:
             self._wait(self._readable_or_stopping if is_idle else self._readable, deadline)
         return size
 
+    def wait_to_receive(self, deadline: float) -> None:
+        """Wait until there is something to read; raises `DeadlinePassed`."""
+        self._wait(self._readable, deadline)
+
     def receive_now(self, view: memoryview) -> int:
         """Return how many bytes were read without waiting, 0 if there are none; raises `ConnectionLost`."""
         try:

@@ -1,5 +1,6 @@
 """Counts and the ending of a retrieve (PS3.4 C.4.2.3.1, C.4.3.3.1)."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacsnode.archive.retrieve import Ending, Retrieve, SubOperations
-from pacsnode.errors import DamagedObject
 from tests.factories import Parts, Sample
 
 
@@ -53,14 +53,36 @@ def test_the_counts_add_up(outcomes: list[str], left: int) -> None:
     assert counts.first_failure == (f"instance 1.{failed[0]}: reason {failed[0]}" if failed else "")
 
 
-def test_damaged_instances_are_not_opened(tmp_path: Path) -> None:
+def test_several_senders_count_at_the_same_time() -> None:
+    counts, seen = SubOperations(total=4000), list[int]()
+
+    def send(number: int) -> None:
+        for at in range(1000):
+            if at % 3 == 2:
+                counts.fail(f"1.{number}.{at}", "no", 10)
+            else:
+                (counts.complete, counts.warn)[at % 3](10)
+            now = counts.numbers()
+            seen.append(now.remaining + now.completed + now.failed + now.warned)
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert set(seen) == {4000}
+    assert (counts.remaining, counts.completed, counts.bytes_sent) == (0, 4 * 334, 40_000)
+    assert len(set(counts.failed_uids)) == counts.failed == 4 * 333
+
+
+def test_what_is_planned_is_read_ahead_and_opened(tmp_path: Path) -> None:
     with Parts(tmp_path) as parts:
         parts.put(Sample())
-        (place,) = parts.everything()
         retrieve = Retrieve(parts.index, parts.objects)
-        retrieve.open(place).close()
-        (entry,) = parts.spool.entries()
-        path = tmp_path / "spool/ready" / entry.name
-        path.write_bytes(path.read_bytes()[:-1] + b"!")
-        with pytest.raises(DamagedObject):
-            retrieve.open(place)
+        ahead = retrieve.read_ahead(parts.everything())
+        prepared = ahead.take(20)
+        assert prepared is not None
+        assert bytes(prepared.head) == Sample().data_set
+        ahead.release(prepared)
+        assert ahead.is_exhausted
+        ahead.close()

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from pacsnode.dimse import retrieve_scp as module
 from pacsnode.dimse.association.command import CommandField, CommandSet, Element
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, MessageViolation, PeerAborted
 from pacsnode.dimse.association.pdu import A_RELEASE_RQ, a_abort
+from pacsnode.dimse.move_job import MoveJob, Order
 from pacsnode.dimse.retrieve_scp import GetSCP, MoveSCP, failed_list
 from pacsnode.dimse.rules import Terms
 from pacsnode.errors import PatientConflict, PermanentError, TemporaryError
+from pacsnode.index.base import Located
 from pacsnode.observe import RetrieveEnded
 from tests.dimse_peers import (
     SCP,
@@ -437,7 +440,7 @@ def test_pending_comes_on_time_though_nothing_is_sent(
     parts: Parts, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A requestor's time-out runs from one response to the next."""
-    monkeypatch.setattr(module, "_PENDING_SECONDS", 0.05)
+    monkeypatch.setattr(module, "PENDING_SECONDS", 0.05)
     with Talk(CONTEXTS) as talk:
 
         def answer(connection: socket.socket) -> None:
@@ -512,12 +515,145 @@ def test_pydicom_reads_the_failed_list(uids: list[str], syntax: str) -> None:
     assert ([value] if isinstance(value, str) else list(value)) == uids
 
 
-@given(st.integers(1, 64), st.integers(1000, 1400))
-def test_a_long_failed_list_ends_with_a_whole_uid(length: int, count: int) -> None:
-    uid = ("1." * 32)[: length - 1] + "1"
-    data = failed_list([uid] * count, "1.2.840.10008.1.2.1")
-    value = data[8:].rstrip(b"\0").decode()
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"])
+@pytest.mark.parametrize("count", [1000, 1008, 1009, 70_000])
+def test_pydicom_reads_a_long_failed_list(syntax: str, count: int) -> None:
+    """In Explicit VR it ends with the last whole UID that fits into the 16 bit length of its VR."""
+    uids = [f"1.2.826.{'1' * 50}.{number:05}" for number in range(10_000, 10_000 + count)]
+    data = failed_list(uids, syntax)
     assert len(data) % 2 == 0
-    assert len(data) - 8 == int.from_bytes(data[6:8], "little") <= 65534
-    assert set(value.split("\\")) == {uid}
-    assert len(value.split("\\")) == min(count, 65535 // (length + 1))
+    is_implicit = syntax == "1.2.840.10008.1.2"
+    found = read_dataset(
+        BytesIO(data), is_implicit_VR=is_implicit, is_little_endian=syntax != "1.2.840.10008.1.2.2"
+    )
+    fitting = count if is_implicit else min(count, 65_535 // (len(uids[0]) + 1))
+    assert list(found.FailedSOPInstanceUIDList) == uids[:fitting]
+
+
+# Above what an unsigned short counts
+
+
+def test_more_sub_operations_than_the_counts_can_say(
+    parts: Parts, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PS3.7 E.1: the counts are US. They stay at 65,535; the comment, the list and the event have the true ones."""
+    (place, *_) = parts.everything()
+    monkeypatch.setattr(parts.index, "locate", lambda _: [place] * 70_000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    final = moved(parts, heard, move_request(), port)[-1]
+    assert (status(final), counts(final)) == (0xA702, (None, 0, 65_535, 0))
+    assert b"70000 failed" in elements_of(final.command)[Element.ERROR_COMMENT]
+    assert len(failed_uids(final)) == 65_535 // (len(place.sop_instance_uid) + 1)
+    assert event_of(heard).failed == 70_000
+
+
+def test_pending_above_what_the_counts_can_say(
+    parts: Parts, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place, *_) = parts.everything()
+    monkeypatch.setattr(parts.index, "locate", lambda _: [place] * 70_000)
+    answers = [*stored(0, 0), cancel_request(7, context_id=5) + stored(0, 0, 0)[2]]
+    *pending, final = responses(get_served(parts, heard, get_request(), answers), CommandField.C_GET)
+    assert [counts(answer) for answer in pending] == [(65_535, number, 0, 0) for number in (1, 2, 3)]
+    assert (status(final), counts(final)) == (0xFE00, (65_535, 3, 0, 0))
+    assert event_of(heard).remaining == 69_997
+
+
+def test_a_list_of_thousands_of_uids(parts: Parts, heard: Heard) -> None:
+    """In Implicit VR, as the 16 bit length of UI holds a thousand."""
+    others = [f"1.2.826.{'9' * 40}.{number}" for number in range(20_000)]
+    asked = "\\".join([*others[:10_000], *(sample.uid for sample in SAMPLES), *others[10_000:]])
+    syntax = "1.2.840.10008.1.2"
+    identifier = element(0x00080018, "UI", padded(asked), syntax) + element(
+        0x00080052, "CS", b"IMAGE ", syntax
+    )
+    request = request_command(CommandField.C_GET, STUDY_ROOT_GET, 7, has_data_set=True)
+    contexts = (context(3, CT, roles=SCP), context(5, STUDY_ROOT_GET, syntax))
+    script = Answering([message(5, request, identifier)], stored(0, 0, 0), rest=b"")
+    conversation = conversation_on(script, contexts)
+    received = conversation.receive()
+    assert received is not None
+    GetSCP(Retrieve(parts.index, parts.objects), heard).serve(conversation, received)
+    final = responses(parsed(b"".join(script.sent)), CommandField.C_GET)[-1]
+    assert (status(final), counts(final)) == (0x0000, (None, 3, 0, 0))
+
+
+# How many associations, and when to stop waiting
+
+
+@pytest.mark.parametrize(("max_associations", "expected"), [(0, 1), (1, 1), (3, 3), (100, 4)])
+def test_a_destination_may_have_as_many_associations_as_its_configuration_says(
+    parts: Parts, heard: Heard, monkeypatch: pytest.MonkeyPatch, max_associations: int, expected: int
+) -> None:
+    orders = list[Order]()
+
+    class Watched(MoveJob):
+        def __init__(self, plan: list[Located], order: Order, **options: object) -> None:
+            orders.append(order)
+            super().__init__(plan, order, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "MoveJob", Watched)
+    with CalledPeer(destination(0, 0, 0)) as peer:
+        terms = terms_of(Peer("ws", "WS1", "127.0.0.1", peer.port, max_associations=max_associations))
+        if expected > 1:
+            monkeypatch.setattr(module.Lines, "take_below", lambda *_: False)
+        moved(parts, heard, move_request(), terms=terms)
+    assert [order.associations for order in orders] == [expected]
+    assert event_of(heard).associations == 1
+
+
+def test_a_cancel_does_not_wait_for_a_destination_that_hangs(
+    parts: Parts, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CANCEL_SECONDS", 0.05)
+    monkeypatch.setattr("pacsnode.dimse.move_job._GRACE_SECONDS", 0.05)
+    with Talk(CONTEXTS) as talk:
+
+        def answer(connection: socket.socket) -> str:
+            accepting(connection)
+            read_message(connection)
+            talk.peer.sendall(cancel_request(7, context_id=7))
+            with suppress(OSError):
+                connection.recv(1)
+            return "cut"
+
+        with CalledPeer(answer) as peer:
+            talk.peer.sendall(move_request())
+            received = talk.conversation.receive()
+            assert received is not None
+            talk.conversation._terms = knowing(peer.port)
+            mover(parts, heard).serve(talk.conversation, received)
+        assert peer.results == ["cut"]
+        final = responses(talk.sent_by_us(), CommandField.C_MOVE)[-1]
+    assert (status(final), counts(final)) == (0xFE00, (3, 0, 0, 0))
+
+
+def test_an_unexpected_error_is_told_of_and_goes_on(
+    parts: Parts, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(_: object) -> None:
+        raise ValueError("bug")
+
+    monkeypatch.setattr(parts.objects, "open", bug)
+    conversation = conversation_on(Answering([get_request()], []), CONTEXTS)
+    received = conversation.receive()
+    assert received is not None
+    with pytest.raises(RuntimeError):
+        GetSCP(Retrieve(parts.index, parts.objects), heard).serve(conversation, received)
+    event = event_of(heard)
+    assert (event.status, event.comment, event.remaining) == (0xC000, "unexpected error", 3)
+
+
+def test_in_order_of_series_number_and_instance_number(parts: Parts, heard: Heard) -> None:
+    """Whatever the order in which they came (agreed order of a retrieve)."""
+    numbers = [(9, 2), (9, 10), (2, 3), (2, 1), (10, 1)]
+    for at, (series, instance) in enumerate(numbers):
+        more = ((0x00200011, "IS", f"{series:<2}".encode()), (0x00200013, "IS", f"{instance:<2}".encode()))
+        parts.put(Sample(at, study="1.2.826.8", series=f"1.2.826.8.{20 - series}", more=more))
+    asked = element(0x00080052, "CS", b"STUDY ") + element(0x0020000D, "UI", padded("1.2.826.8"))
+    messages = get_served(parts, heard, get_request(asked), stored(*[0] * 5))
+    sent = [m for m in messages if us_of(m.command, Element.COMMAND_FIELD) == CommandField.C_STORE]
+    uids = [elements_of(m.command)[Element.AFFECTED_SOP_INSTANCE_UID].decode().rstrip("\0") for m in sent]
+    at = [int(uid.rpartition(".")[2]) for uid in uids]
+    assert [numbers[one] for one in at] == sorted(numbers)

@@ -66,6 +66,40 @@ def test_the_data_set_arrives_as_it_lies(
         assert set(of_data[:-1]) <= {longest}, "every PDU is as long as the peer takes"
 
 
+@given(
+    data=st.binary(max_size=4000).filter(lambda data: len(data) % 2 == 0),
+    held=st.integers(0, 5000),
+    chunk_bytes=st.integers(1, 3000),
+    peer_max_pdu_bytes=st.one_of(st.just(0), st.integers(8, 3000)),
+)
+def test_what_was_read_before_is_not_read_again(
+    data: bytes, held: int, chunk_bytes: int, peer_max_pdu_bytes: int
+) -> None:
+    class Watched(BytesReadable):
+        read = 0
+
+        def read_into(self, buffer: memoryview, offset: int) -> int:
+            self.read += len(buffer)
+            return super().read_into(buffer, offset)
+
+    readable, head = Watched(b"meta" + data), memoryview(data[:held])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_CHUNK_BYTES", chunk_bytes)
+        script = Script([response_message(CommandField.C_STORE, 1, 0, context_id=3)])
+        conversation = conversation_on(script, [CONTEXT], peer_max_pdu_bytes=peer_max_pdu_bytes)
+        sender = Sender(conversation)
+        sender.store(CONTEXT, Outgoing(CT, UID, readable if held < len(data) else None, 4, head))
+    message = sent(script)
+    assert message.data_set == data
+    whole = conversation.framing.fragment_bytes
+    if held >= len(data):
+        assert readable.read == 0
+    elif held >= whole and len(data) > whole:
+        assert readable.read == len(data) - held // whole * whole
+    if peer_max_pdu_bytes:
+        assert max(message.pdu_lengths) <= peer_max_pdu_bytes
+
+
 def test_the_command_set_of_a_store() -> None:
     script = Script([response_message(CommandField.C_STORE, number, 0, context_id=3) for number in (1, 2)])
     sender = Sender(conversation_on(script, [CONTEXT]))

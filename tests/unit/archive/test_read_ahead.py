@@ -1,0 +1,291 @@
+"""Reading ahead: checked bytes in order, bounded in memory, whatever the store does."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import google_crc32c
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacsnode.archive import read_ahead as module
+from pacsnode.archive.read_ahead import NOT_WANTED, Prepared, ReadAhead
+from pacsnode.errors import DamagedObject, ObjectNotFound
+from pacsnode.index.base import Located
+from pacsnode.storage.base import Readable
+from pacsnode.storage.memory import BytesReadable
+from tests.factories import Parts, Sample, located
+
+WAIT = 20.0
+
+
+class Counted(BytesReadable):
+    """A file that tells when it is closed."""
+
+    def __init__(self, data: bytes, opened: list["Counted"]) -> None:
+        super().__init__(data)
+        self.is_closed = False
+        opened.append(self)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Store:
+    """Files by UID, and which of them were opened."""
+
+    def __init__(self, sizes: Sequence[int], meta_bytes: int = 4) -> None:
+        self.opened: list[Counted] = []
+        self.files = {f"1.{at}": os.urandom(meta_bytes + size) for at, size in enumerate(sizes)}
+        self.plan = [self._located(at, uid, meta_bytes) for at, uid in enumerate(self.files)]
+
+    def _located(self, at: int, uid: str, meta_bytes: int) -> Located:
+        file = self.files[uid]
+        return Located(
+            at, "1", "1.1", uid, "1.2", "1.2.840.10008.1.2.1", 0, None, len(file),
+            google_crc32c.value(file), len(file) - meta_bytes, google_crc32c.value(file[meta_bytes:]),
+        )  # fmt: skip
+
+    def open(self, place: Located) -> Readable:
+        if place.sop_instance_uid not in self.files:
+            raise ObjectNotFound("object is not there")
+        return Counted(self.files[place.sop_instance_uid], self.opened)
+
+    def ahead(
+        self, *, max_bytes: int = 1 << 20, wanted: Callable[[Located], bool] = lambda _: True
+    ) -> ReadAhead:
+        return ReadAhead(self.plan, self.open, max_bytes=max_bytes, is_wanted=wanted)
+
+    def assert_closed(self) -> None:
+        assert all(one.is_closed for one in self.opened)
+
+
+def content(prepared: Prepared) -> bytes:
+    """Return the data set as it would be sent."""
+    rest = b""
+    if prepared.readable is not None:
+        start = prepared.offset + len(prepared.head)
+        buffer = bytearray(prepared.readable.length - start)
+        assert prepared.readable.read_into(memoryview(buffer), start) == len(buffer)
+        rest = bytes(buffer)
+    return bytes(prepared.head) + rest
+
+
+def taken(ahead: ReadAhead) -> Iterator[Prepared]:
+    while (prepared := ahead.take(WAIT)) is not None:
+        yield prepared
+    assert ahead.is_exhausted
+
+
+@given(st.lists(st.integers(0, 3000), max_size=12), st.integers(1, 4000), st.integers(1, 40))
+def test_everything_comes_in_order_as_it_lies(sizes: list[int], max_bytes: int, meta_bytes: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "HEAD_BYTES", 1000)
+        patch.setattr(module, "_PIECE_BYTES", 300)
+        store = Store(sizes, meta_bytes)
+        ahead, found = store.ahead(max_bytes=max_bytes), []
+        for prepared in taken(ahead):
+            assert prepared.refusal == ""
+            assert len(prepared.head) <= 1000
+            found.append(content(prepared))
+            ahead.release(prepared)
+        ahead.close()
+    assert found == [file[meta_bytes:] for file in store.files.values()]
+    store.assert_closed()
+    assert ahead.not_ended() == []
+    assert ahead._held_bytes == 0
+
+
+def test_nothing_is_opened_before_it_is_asked_for() -> None:
+    store = Store([10])
+    store.ahead().close()
+    assert store.opened == []
+
+
+def test_it_stops_at_the_limit_and_goes_on_at_half_of_it() -> None:
+    store = Store([1020] * 40)  # 1,024 bytes each
+    ahead = store.ahead(max_bytes=10 * 1024)
+    held = [ahead.take(WAIT)]
+    ahead_is_full(ahead)
+    assert len(store.opened) == 10
+    held += [ahead.take(WAIT) for _ in range(3)]
+    for prepared in held:
+        assert prepared is not None
+        ahead.release(prepared)
+    assert ahead._is_waiting, "not for each small one"
+    prepared = ahead.take(WAIT)
+    assert prepared is not None
+    ahead.release(prepared)
+    ahead_is_full(ahead)
+    assert len(store.opened) == 15
+    ahead.close()
+    store.assert_closed()
+
+
+def ahead_is_full(ahead: ReadAhead) -> None:
+    with ahead._arrived:
+        assert ahead._arrived.wait_for(
+            lambda: ahead._is_waiting and ahead._held_bytes >= ahead._max_bytes, WAIT
+        )
+
+
+def test_damaged_and_lost_instances_are_refused_and_closed() -> None:
+    store = Store([10] * 4)
+    del store.files["1.0"]
+    store.files["1.1"] = store.files["1.1"][:-1]
+    store.files["1.2"] = bytes(14)
+    ahead = store.ahead()
+    refusals = [prepared.refusal for prepared in taken(ahead)]
+    ahead.close()
+    assert refusals[0] == "object is not there"
+    assert "13 bytes, not 14" in refusals[1]
+    assert "not those that were stored" in refusals[2]
+    assert refusals[3] == ""
+    store.assert_closed()
+
+
+def test_a_large_one_that_is_damaged_at_its_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEAD_BYTES", 1000)
+    store = Store([5000])
+    store.files["1.0"] = store.files["1.0"][:-1] + bytes((store.files["1.0"][-1] ^ 1,))
+    (prepared,) = taken(ahead := store.ahead())
+    assert "not those that were stored" in prepared.refusal
+    assert prepared.readable is None
+    ahead.close()
+    store.assert_closed()
+
+
+class Ending(BytesReadable):
+    """A file that says more than it has."""
+
+    def __init__(self, data: bytes, length: int) -> None:
+        super().__init__(data)
+        self.length = length
+
+
+@pytest.mark.parametrize("held", [500, 1500])
+def test_a_file_that_ends_early_is_refused(monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr(module, "HEAD_BYTES", 1000)
+    store = Store([1996])
+    ahead = ReadAhead(store.plan, lambda _: Ending(bytes(held), 2000), max_bytes=1 << 20)
+    (prepared,) = taken(ahead)
+    assert "ends" in prepared.refusal
+    ahead.close()
+
+
+def test_what_is_not_wanted_is_not_opened() -> None:
+    store = Store([10] * 3)
+    ahead = store.ahead(wanted=lambda place: place.sop_instance_uid == "1.1")
+    assert [prepared.refusal for prepared in taken(ahead)] == [NOT_WANTED, "", NOT_WANTED]
+    assert len(store.opened) == 1
+    ahead.close()
+
+
+def test_what_is_given_back_comes_first() -> None:
+    store = Store([10] * 3)
+    ahead = store.ahead()
+    first = ahead.take(WAIT)
+    assert first is not None
+    ahead.give_back(first)
+    assert [prepared.number for prepared in taken(ahead)] == [0, 1, 2]
+    assert [place.sop_instance_uid for place in ahead.not_ended()] == ["1.0", "1.1", "1.2"]
+    ahead.give_back(first)
+    assert not ahead.is_exhausted
+    assert ahead.take(0) is first
+    ahead.release(first)
+    assert len(ahead.not_ended()) == 2
+    ahead.close()
+
+
+def test_a_store_that_is_slow_keeps_nobody_waiting_longer_than_said() -> None:
+    goes_on, store = threading.Event(), Store([10])
+
+    def slow(place: Located) -> Readable:
+        goes_on.wait(WAIT)
+        return store.open(place)
+
+    ahead = ReadAhead(store.plan, slow, max_bytes=1 << 20)
+    assert ahead.take(0.01) is None
+    assert not ahead.is_exhausted
+    goes_on.set()
+    assert ahead.take(WAIT) is not None
+    ahead.close()
+
+
+def test_closing_while_the_store_hangs_closes_what_it_gives_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_JOIN_SECONDS", 0.01)
+    begun, goes_on, store = threading.Event(), threading.Event(), Store([10, 10])
+
+    def slow(place: Located) -> Readable:
+        begun.set()
+        goes_on.wait(WAIT)
+        return store.open(place)
+
+    ahead = ReadAhead(store.plan, slow, max_bytes=1 << 20)
+    assert ahead.take(0) is None
+    assert begun.wait(WAIT)
+    ahead.close()
+    goes_on.set()
+    assert ahead._thread is not None
+    ahead._thread.join(WAIT)
+    assert not ahead._thread.is_alive()
+    assert len(store.opened) == 1
+    store.assert_closed()
+
+
+def test_an_unexpected_error_reaches_whoever_takes() -> None:
+    def bug(_: Located) -> Readable:
+        raise ValueError("bug")
+
+    ahead = ReadAhead(Store([10]).plan, bug, max_bytes=1 << 20)
+    with pytest.raises(RuntimeError) as raised:
+        ahead.take(WAIT)
+    assert isinstance(raised.value.__cause__, ValueError)
+    assert not ahead.is_exhausted, "nothing was sent"
+    ahead.close()
+
+
+def test_several_take_each_instance_once() -> None:
+    store = Store([2000] * 300)
+    ahead, found, lock = store.ahead(max_bytes=8192), list[int](), threading.Lock()
+
+    def take() -> None:
+        for prepared in taken(ahead):
+            with lock:
+                found.append(prepared.number)
+            ahead.release(prepared)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    ahead.close()
+    assert sorted(found) == list(range(300))
+    store.assert_closed()
+
+
+def test_no_thread_and_no_descriptor_is_left(tmp_path: Path) -> None:
+    with Parts(tmp_path) as parts:
+        for number in range(1, 6):
+            parts.put(Sample(number))
+        before = len(os.listdir("/proc/self/fd"))
+        ahead = ReadAhead(parts.everything(), parts.objects.open, max_bytes=2048)
+        assert ahead.take(WAIT) is not None
+        ahead.close()
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+
+def test_the_place_of_the_data_set_is_that_of_the_index() -> None:
+    sample = Sample()
+    place = replace(located(sample, 1))
+    ahead = ReadAhead([place], lambda _: BytesReadable(sample.file), max_bytes=1 << 20)
+    (prepared,) = taken(ahead)
+    assert bytes(prepared.head) == sample.data_set
+    with pytest.raises(DamagedObject):
+        module.check_crc32c(place.file_crc32c ^ 1, place)
+    ahead.close()
