@@ -27,7 +27,10 @@ _LETTERS = str.maketrans(
 )
 _STROKE = "\u0338"  # the only mark that a delimiter would be composed with: `=` becomes `≠`
 _DELIMITER = re.compile(r"([\\^=])")
-_ACCENTS = re.compile(r"(?<=\w)[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+_ACCENT = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_ACCENTS = re.compile(rf"(?<=\w){_ACCENT}+")
+_IS_ACCENT = re.compile(_ACCENT)
+_MARKED = re.compile(rf"\w[^\w\s]*?{_ACCENT}")
 
 
 def folded(text: str) -> str:
@@ -54,8 +57,23 @@ def folded_pattern(pattern: str) -> str:
 def _composed(text: str) -> str:
     """Fold letters and compose what is left."""
     text = unicodedata.normalize("NFD", text.translate(_WIDTHS))
-    text = unicodedata.normalize("NFD", _ACCENTS.sub("", text).casefold())
-    return unicodedata.normalize("NFC", _ACCENTS.sub("", text).translate(_LETTERS))
+    text = unicodedata.normalize("NFD", _without_accents(text).casefold())
+    return unicodedata.normalize("NFC", _without_accents(text).translate(_LETTERS))
+
+
+def _without_accents(text: str) -> str:
+    """Remove the accents of letters from decomposed text, those too that stand behind marks that stay."""
+    text = _ACCENTS.sub("", text)
+    if not _MARKED.search(text):
+        return text
+    kept, is_letter = [], False
+    for char in text:
+        if not unicodedata.combining(char):
+            is_letter = char.isalnum()
+        elif is_letter and _IS_ACCENT.fullmatch(char):
+            continue
+        kept.append(char)
+    return "".join(kept)
 
 
 def _without_padding(name: str) -> str:
