@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pacsnode.dicom.query import Key, Query
 from pacsnode.index import conditions, plans
 from pacsnode.index.fragments import Fragment
-from pacsnode.index.leading import driver_of
+from pacsnode.index.leading import drivers_of
 from pacsnode.index.plans import Plan
 from pacsnode.index.sql import Compiled
+
+_SEVERAL = "the indexes of each of its values"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,9 @@ def explained(
 
 
 def _explained_key(key: Key, query: Query) -> ExplainedKey:
-    driver = driver_of(key, query.timezone)
-    return ExplainedKey(key, conditions.condition(key, query.timezone), driver.index if driver else "")
+    drivers = drivers_of(key, query.timezone)
+    index = next((driver.index or _SEVERAL for driver in drivers), "")
+    return ExplainedKey(key, conditions.condition(key, query.timezone), index)
 
 
 def _words(compiled: Compiled, plan: Plan) -> str:
@@ -61,7 +64,7 @@ def _words(compiled: Compiled, plan: Plan) -> str:
         part = ", between the dates asked for" if compiled.order.is_narrow else ""
         return f"walk along {along}{part}"
     pages = "at once" if plan.below <= plans.SORTED_AT_ONCE else "their ids first, then page by page"
-    index = plan.driver.index or "the indexes of each of its values"
+    index = plan.driver.index or _SEVERAL
     return f"look up by {index}, sort some {plan.below} below it: {pages}"
 
 

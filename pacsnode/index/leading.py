@@ -25,50 +25,55 @@ _HIGHEST = chr(0x10FFFF)
 class Driver:
     """A key that can lead a plan: its condition, and the table that it is looked up in.
 
-    With an index the table's rows are found by that, without one by their ids, which another table gives.
+    `ids` is a statement for the ids of the rows, where more than one look into an index gives them, some maybe twice;
+    else the table is looked into by its `index`.
     """
 
     level: Level
     index: str
     condition: Fragment
     is_unique: bool = False
-    is_by_id: bool = False
+    ids: Fragment | None = None
 
     @property
     def table(self) -> str:
         """The leading table as it stands in FROM."""
-        return schema.TABLES[self.level].name + (f" INDEXED BY {self.index}" if not self.is_by_id else "")
+        return schema.TABLES[self.level].name + ("" if self.ids else f" INDEXED BY {self.index}")
+
+    @property
+    def all_ids(self) -> Fragment:
+        """The statement for the ids of the rows."""
+        return self.ids or Fragment(f"SELECT id FROM {self.table} WHERE ") + self.condition
 
 
-def driver_of(key: Key, timezone: int | None = None) -> Driver | None:
-    """Return the driver of a key, or None if its attribute or its matching has no index."""
-    attribute, index = key.attribute, schema.INDEX_OF.get(key.attribute.keyword, "")
+def drivers_of(key: Key, timezone: int | None = None) -> tuple[Driver, ...]:
+    """Return the drivers of a key, of which each may lead; none if its attribute or its matching has no index."""
+    attribute, asked, index = key.attribute, key.matching, schema.INDEX_OF.get(key.attribute.keyword, "")
     if not index or attribute.is_extra:
-        return None
-    if isinstance(key.matching, AnyOf):
-        return _any_of([driver_of(replace(key, matching=one), timezone) for one in key.matching.matchings])
-    if attribute.vr == "UI":
-        is_listed = isinstance(key.matching, SingleValue | ValueList)
-        return (
-            Driver(attribute.level, index, conditions.condition(key), is_unique=True) if is_listed else None
+        return ()
+    if isinstance(asked, AnyOf):
+        return _any_of(
+            attribute.level, [drivers_of(replace(key, matching=one), timezone) for one in asked.matchings]
         )
     if attribute.vr == "PN":
-        found = _name(key.matching)
-        return Driver(attribute.level, index, found, is_by_id=True) if found else None
-    found = _moment(key.matching, timezone) if attribute.vr == "DA" else _text(attribute, key.matching)
-    return Driver(attribute.level, index, found) if found else None
+        return tuple(_by_ids(attribute.level, index, ids) for ids in _names(asked))
+    if attribute.vr == "UI":
+        found = conditions.condition(key) if isinstance(asked, SingleValue | ValueList) else None
+    else:
+        found = _moment(asked, timezone) if attribute.vr == "DA" else _text(attribute, asked)
+    return (Driver(attribute.level, index, found, is_unique=attribute.vr == "UI"),) if found else ()
 
 
-def _any_of(drivers: Sequence[Driver | None]) -> Driver | None:
+def _by_ids(level: Level, index: str, ids: Fragment) -> Driver:
+    listed = Fragment(f"{schema.TABLES[level].name}.id IN (") + ids + Fragment(")")
+    return Driver(level, index, listed, ids=ids)
+
+
+def _any_of(level: Level, drivers: Sequence[tuple[Driver, ...]]) -> tuple[Driver, ...]:
     """Return the driver of a key with several values, each of which has to have one."""
-    found = [driver for driver in drivers if driver is not None]
-    if len(found) < len(drivers):
-        return None
-    ids = [Fragment(f"SELECT id FROM {one.table} WHERE ") + one.condition for one in found]
-    listed = (
-        Fragment(f"{schema.TABLES[found[0].level].name}.id IN (") + joined(ids, " UNION ALL ") + Fragment(")")
-    )
-    return Driver(found[0].level, "", listed, is_by_id=True)
+    if not all(drivers):
+        return ()
+    return (_by_ids(level, "", joined([one[0].all_ids for one in drivers], " UNION ALL ")),)
 
 
 def _moment(asked: Matching, timezone: int | None) -> Fragment | None:
@@ -89,18 +94,17 @@ def _text(attribute: Attribute, asked: Matching) -> Fragment | None:
             return None
 
 
-def _name(asked: Matching) -> Fragment | None:
-    """Return the condition that a patient is one whose name has certain parts."""
+def _names(asked: Matching) -> list[Fragment]:
+    """Return statements for patients whose name has certain parts; each has all patients that match."""
     match asked:
         case Words(words):
-            parts = [_part(_beginning(word)) for word in words]
-            found = [part for part in parts if part is not None]
-            return joined([_patient(part) for part in found], " AND ") if found else None
+            found = [_part(_beginning(word)) for word in words]
         case SingleValue(wanted) | Wildcard(wanted):
             begins = spellings.beginnings(wanted)
-            return None if begins is None else _spelling(begins)
+            found = [None if begins is None else _spelling(begins)]
         case _:
-            return None
+            found = []
+    return [ids for ids in found if ids is not None]
 
 
 def _spelling(begins: spellings.Beginnings) -> Fragment | None:
@@ -109,17 +113,13 @@ def _spelling(begins: spellings.Beginnings) -> Fragment | None:
     if name is None or (begins.group is not None and group is None):
         return None
     ids = Fragment("SELECT id FROM patient INDEXED BY patient_by_name WHERE ") + name
-    return _patient(ids if group is None else ids + Fragment(" UNION ALL ") + group)
-
-
-def _patient(ids: Fragment) -> Fragment:
-    return Fragment("patient.id IN (") + ids + Fragment(")")
+    return ids if group is None else ids + Fragment(" UNION ALL ") + group
 
 
 def _part(beginning: str) -> Fragment | None:
     """Return the statement for the patients with a part of a name that begins so."""
     found = _prefixed("part", beginning)
-    return None if found is None else Fragment("SELECT patient FROM patient_name_part WHERE ") + found
+    return None if found is None else Fragment("SELECT patient AS id FROM patient_name_part WHERE ") + found
 
 
 def _beginning(pattern: str) -> str:

@@ -60,7 +60,7 @@ def _lower(text: str) -> str:
 
 def parts(name: str) -> list[str]:
     """Return the parts of a patient's name for `patient_name_part`."""
-    groups = charset.folded(name).split("=")[1:]
+    groups = charset.folded(name).split("=")[1:] if "=" in name else []
     return [*names.words(name), *(f"={group}" for group in groups if group)]
 
 

@@ -14,7 +14,7 @@ from pacsnode.index import schema
 from pacsnode.index.fragments import Fragment
 from pacsnode.index.leading import Driver
 
-PROBE_LIMIT = 2000
+PROBE_LIMIT = 5000
 SORTED_AT_ONCE = 2048  # rows that are read whole, sorted and answered from one statement
 _WALK_ADVANTAGE = 8  # a row read in order costs less than one that is looked up, and the first comes at once
 
@@ -31,8 +31,16 @@ def probe(driver: Driver, level: Level) -> Fragment:
     """Return the statement for how many rows a driver leaves, and how many entities of the level are below them."""
     below = "1" if driver.level is level else schema.counting(driver.level, level)
     limit = "" if driver.is_unique else f" LIMIT {PROBE_LIMIT + 1}"
-    rows = Fragment(f"SELECT {below} AS below FROM {driver.table} WHERE ") + driver.condition
-    return Fragment("SELECT count(*), coalesce(sum(below), 0) FROM (") + rows + Fragment(f"{limit})")
+    if driver.ids is None:
+        rows = (
+            Fragment(f"SELECT {below} AS below FROM {driver.table} WHERE ")
+            + driver.condition
+            + Fragment(limit)
+        )
+    else:  # a row that is there twice counts twice
+        found = Fragment(f"SELECT {below} AS below FROM (") + driver.ids + Fragment(f"{limit}) AS found")
+        rows = found + Fragment(f" CROSS JOIN {driver.table} ON {driver.table}.id = found.id")
+    return Fragment("SELECT count(*), coalesce(sum(below), 0) FROM (") + rows + Fragment(")")
 
 
 def chosen(drivers: Sequence[Driver], probes: Sequence[tuple[int, int]], walk_rows: int | None) -> Plan:

@@ -26,7 +26,7 @@ from pacsnode.dicom.query import Query
 from pacsnode.errors import InvalidIdentifier
 from pacsnode.index import conditions, ordering, schema, visible
 from pacsnode.index.fragments import Fragment, joined
-from pacsnode.index.leading import Driver, driver_of
+from pacsnode.index.leading import Driver, drivers_of
 from pacsnode.index.ordering import Position
 from pacsnode.index.plans import PROBE_LIMIT
 
@@ -65,10 +65,8 @@ class Compiled:
             raise InvalidIdentifier("a key lies below the query's level", offending=tuple(below))
         self.level = query.level
         self.order = ordering.of(query)
-        drivers = (driver_of(key, query.timezone) for key in query.keys)
-        self.drivers = tuple(
-            one for one in drivers if one and not (one.index and one.index == self.order.index)
-        )
+        drivers = (one for key in query.keys for one in drivers_of(key, query.timezone))
+        self.drivers = tuple(one for one in drivers if not one.index or one.index != self.order.index)
         self.window_rows = WINDOW_ROWS if query.visibility is None else LIMITED_WINDOW_ROWS
         self._name = schema.TABLES[query.level].name
         self._visibility = query.visibility

@@ -22,7 +22,7 @@ from tests.matrix.archive import uid
 LEVEL, STUDY_UID, SERIES_UID = 0x00080052, 0x0020000D, 0x0020000E
 NAME, PATIENT_ID, STUDY_DATE, STUDY_TIME = 0x00100010, 0x00100020, 0x00080020, 0x00080030
 DESCRIPTION, WEIGHT, NUMBER, ROWS = 0x00081030, 0x00101030, 0x00200011, 0x00280010
-REQUEST_ATTRIBUTES, PRIVATE_SEQUENCE = 0x00400275, 0x00091001
+REQUEST_ATTRIBUTES, PRIVATE_SEQUENCE, CODES = 0x00400275, 0x00091001, 0x00081032
 
 PATIENT_ROOT = "1.2.840.10008.5.1.4.1.2.1.1"
 CONTEXTS = ((1, wire.STUDY_ROOT_FIND, (wire.EXPLICIT,)), (3, PATIENT_ROOT, (wire.EXPLICIT,)))
@@ -109,6 +109,16 @@ MEANINGLESS = {
         study(key(DESCRIPTION, "LO", "\\".join(f"*{number}*" for number in range(1000)))),
         DESCRIPTION,
     ),
+    "a range of dates that ends before it begins": (
+        study(key(STUDY_DATE, "DA", "20200102-20200101")),
+        STUDY_DATE,
+    ),
+    "a range of times over midnight": (study(key(STUDY_TIME, "TM", "2300-0100")), STUDY_TIME),
+    "a sequence with two items": (
+        study(element(CODES, "SQ", struct.pack("<HHI", 0xFFFE, 0xE000, 0) * 2)),
+        CODES,
+    ),
+    "a sequence that is a text": (study(element(CODES, "SQ", b"CT of the head  ")), CODES),
     "a value of 1 MB": (study(element(DESCRIPTION, "UT", b"x" * (1 << 20))), DESCRIPTION),
     "a pattern of 1 MB": (study(element(DESCRIPTION, "UT", b"*x" * (1 << 19))), DESCRIPTION),
     "a name of 1 MB": (study(element(NAME, "UT", b"^" + b"x" * ((1 << 20) - 1))), NAME),
