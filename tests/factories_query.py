@@ -1,14 +1,15 @@
 """Stored records and queries as Hypothesis strategies.
 
 The values come from small pools full of what goes wrong (`% _ [ ] * ? ' " \\`, names in several scripts,
-dates that are none), so that queries hit, nearly hit and miss. Most attributes of records and queries are
-among `FOCUS`, some of each level and for each rule, so that they meet. `records()` are plain keyword -> text
-mappings, what the header scan would give; `queries()` are in the form that `identifier.parse` gives, so that
-`factories_identifier.understood(query)` is the query.
+dates that are none), so that queries hit, nearly hit and miss. Nearly all records have the attributes in
+`HOT`, and half of the keys are about those; most others are among `FOCUS`, some of each level and for each
+rule. `records()` are plain keyword -> text mappings, what the header scan would give; `queries()` are in the
+form that `identifier.parse` gives, so that `factories_identifier.understood(query)` is the query.
 """
 
 import json
 from dataclasses import fields, replace
+from functools import lru_cache
 
 from hypothesis import strategies as st
 
@@ -69,6 +70,14 @@ FOCUS = tuple(
         "ImageType", "ImagePositionPatient", "AvailableTransferSyntaxUID", "Rows", "VerifyingObserverSequence",
     )
 )  # fmt: skip
+HOT = tuple(
+    BY_KEYWORD[keyword]
+    for keyword in (
+        "PatientName", "OtherPatientIDs", "StudyDate", "StudyTime", "ModalitiesInStudy", "PhysiciansOfRecord",
+        "StudyDescription", "ProcedureCodeSequence", "SeriesDate", "SeriesTime", "Modality", "SeriesType",
+        "RequestAttributesSequence", "InstanceNumber", "ImageType", "AcquisitionDateTime",
+    )
+)  # fmt: skip
 OPTIONS = tuple(field.name for field in fields(Options))
 ZONES = ("+0000", "+0100", "-0500", "+0530", "+1400")
 _BAD_ZONES = ("0100", "+1500", "EST")
@@ -127,6 +136,17 @@ _BAD_POOLS = {
     "DA": _BAD_DATES, "TM": _BAD_TIMES, "IS": _BAD_NUMBERS, "DS": _BAD_NUMBERS, "DT": _BAD_DATE_TIMES,
 }  # fmt: skip
 _KEYWORD_POOLS = {
+    "PatientName": (
+        "DOE^JOHN", "Doe^John", "MÜLLER^JÜRGEN", "Muller^Jurgen", "YAMADA^TARO=山田^太郎=やまだ^たろう", "O'BRIEN^PAT",
+    ),
+    "OtherPatientIDs": ("A1", "a1", "B%", "B2"),
+    "PhysiciansOfRecord": ("ADAMS^AMY", "Adams^Amy", "BAKER^BOB^^DR", "Baker^Bob"),
+    "StudyDescription": ("CT HEAD", "ct head", "100%", "a_b", "Größe"),
+    "Modality": ("CT", "MR", "SR", "C*"),
+    "ModalitiesInStudy": ("CT", "MR", "SR"),
+    "ImageType": ("ORIGINAL", "DERIVED", "PRIMARY", "AXIAL"),
+    "CodeValue": ("T-D1100", "t-d1100", "69536005"),
+    "CodingSchemeDesignator": ("SRT", "SCT"),
     "StudyInstanceUID": _STUDIES,
     "SeriesInstanceUID": _SERIES,
     "SOPInstanceUID": _INSTANCES,
@@ -135,7 +155,7 @@ _KEYWORD_POOLS = {
     "AvailableTransferSyntaxUID": _SYNTAXES,
     "PatientID": ("P1", "p1", "P2", "P%", "P_", "0001", "1", "P*", "Ä1", "P 1"),
     "IssuerOfPatientID": ("HOSPITAL A", "HOSPITAL B", "H%"),
-}
+}  # fmt: skip
 
 SENDERS = ("CT1", "MR 2", "*", "?'")
 
@@ -166,6 +186,7 @@ def pool(attribute: Attribute) -> tuple[str, ...]:
     return _KEYWORD_POOLS.get(attribute.keyword) or _POOLS.get(attribute.vr, _TEXTS)
 
 
+@lru_cache(maxsize=1024)
 def stored_values(attribute: Attribute) -> st.SearchStrategy[str]:
     """Return what a header may hold for the attribute: mostly valid, sometimes garbage, never empty."""
     if attribute.vr == "SQ":
@@ -175,29 +196,41 @@ def stored_values(attribute: Attribute) -> st.SearchStrategy[str]:
         one |= _free_text(attribute.vr)
     if not attribute.multi_valued:
         return one
-    return st.lists(one, min_size=1, max_size=3, unique=True).map("\\".join)
+    return st.lists(one, min_size=1, max_size=4, unique=True).map("\\".join)
 
 
 def _as_json(items: list[dict[str, object]]) -> str:
     return json.dumps(items, ensure_ascii=False, separators=(",", ":"))
 
 
+@lru_cache(maxsize=1024)
 @st.composite
 def _stored_items(draw: st.DrawFn, sequence: Attribute) -> dict[str, object]:
     """Return an item with some of the attributes that it may have, of its first four mostly."""
     some = st.sampled_from(sequence.items[:4]) | st.sampled_from(sequence.items)
     item: dict[str, object] = {}
-    for attribute in draw(st.lists(some, min_size=1, max_size=3, unique=True)):
+    for attribute in draw(st.lists(some, min_size=2, max_size=4, unique=True)):
         value = draw(stored_values(attribute))
         item[attribute.keyword] = json.loads(value) if attribute.vr == "SQ" else value
     return item
 
 
-def _some(attributes: list[Attribute], *, max_size: int) -> st.SearchStrategy[list[Attribute]]:
-    """Return different ones of these attributes, mostly those in focus."""
-    in_focus = [attribute for attribute in attributes if attribute in FOCUS]
-    one = st.sampled_from(in_focus) | st.sampled_from(in_focus) | st.sampled_from(attributes)
-    return st.lists(one, max_size=max_size, unique=True)
+@lru_cache(maxsize=64)
+def _some(attributes: tuple[Attribute, ...], *, max_size: int) -> st.SearchStrategy[list[Attribute]]:
+    """Return different ones of these attributes, mostly those that are hot or in focus."""
+    given = set(attributes)
+    one = st.sampled_from([one for one in FOCUS if one in given]) | st.sampled_from(attributes)
+    hot = [one for one in HOT if one in given]
+    return st.lists(st.sampled_from(hot) | one if hot else one, max_size=max_size, unique=True)
+
+
+_OPTIONAL_OR_COMPUTED = tuple(
+    attribute
+    for attribute in ATTRIBUTES
+    if attribute.key_type is not KeyType.UNIQUE
+    and (attribute.source is Source.STORED or attribute.multi_valued)
+)
+_OPTIONAL = tuple(attribute for attribute in _OPTIONAL_OR_COMPUTED if attribute.source is Source.STORED)
 
 
 @st.composite
@@ -206,13 +239,10 @@ def records(draw: st.DrawFn, *, computed: bool = False) -> dict[str, str]:
 
     With `computed`, the lists that the index computes (Modalities in Study, ...) are drawn too, counts never.
     """
-    optional = [
-        attribute
-        for attribute in ATTRIBUTES
-        if attribute.key_type is not KeyType.UNIQUE
-        and (attribute.source is Source.STORED or (computed and attribute.multi_valued))
-    ]
-    chosen = draw(_some(optional, max_size=24))
+    optional = _OPTIONAL_OR_COMPUTED if computed else _OPTIONAL
+    left_out = draw(st.lists(st.sampled_from(HOT), max_size=4))
+    hot = (one for one in HOT if one not in left_out and (computed or one.source is Source.STORED))
+    chosen = dict.fromkeys((*hot, *draw(_some(optional, max_size=12))))
     record = {attribute.keyword: draw(stored_values(attribute)) for attribute in chosen}
     sop_instance_uid = draw(st.sampled_from(_INSTANCES))
     record["SOPInstanceUID"] = sop_instance_uid
@@ -236,13 +266,15 @@ def matchings(draw: st.DrawFn, attribute: Attribute, options: Options = BASELINE
     """Return a condition in the form that `identifier.parse` gives."""
     if attribute.vr == "SQ":
         return draw(item_keys(attribute, options))
-    if draw(st.integers(0, 3)) == 0 and attribute.vr not in _TEXT_VRS:
+    often = 1 if options.multiple_value and attribute.multi_valued else 3
+    if draw(st.integers(0, often)) == 0 and attribute.vr not in _TEXT_VRS:
         return draw(_several(attribute, options))
     if options.empty_value and attribute.vr in EMPTY_VRS and draw(st.integers(0, 3)) == 0:
         return Empty()
     return draw(_one(attribute, options))
 
 
+@lru_cache(maxsize=1024)
 @st.composite
 def _one(draw: st.DrawFn, attribute: Attribute, options: Options) -> Matching:
     """Return what one value asks for."""
@@ -253,7 +285,7 @@ def _one(draw: st.DrawFn, attribute: Attribute, options: Options) -> Matching:
     if attribute.vr == "DT":
         return draw(date_times())
     if attribute.vr == "PN" and options.fuzzy_names:
-        return draw(words())
+        return draw(words(attribute))
     if attribute.vr in WILDCARD_VRS and draw(st.booleans()):
         return draw(wildcards(attribute))
     values = st.sampled_from(pool(attribute)).filter(lambda text: not set(text) & set("*?"))
@@ -292,9 +324,9 @@ def item_keys(draw: st.DrawFn, sequence: Attribute, options: Options = BASELINE)
 
 
 @st.composite
-def words(draw: st.DrawFn) -> Words:
+def words(draw: st.DrawFn, attribute: Attribute) -> Words:
     """Return beginnings of words of names, some with wildcards."""
-    found = list(names.asked_words(draw(st.sampled_from(_NAMES))))
+    found = list(names.asked_words(draw(st.sampled_from(pool(attribute)))))
     for at, word in enumerate(found):
         found[at] = draw(st.sampled_from((word, word[:2], f"?{word[1:]}", f"*{word[-1:]}")))
     some = draw(st.lists(st.sampled_from(found or ["a"]), min_size=1, max_size=3))
@@ -377,6 +409,11 @@ def visibilities() -> st.SearchStrategy[Visibility | None]:
     return st.none() | some | st.builds(both, some, some)
 
 
+@lru_cache(maxsize=4)
+def _down_to(level: Level) -> tuple[Attribute, ...]:
+    return tuple(attribute for attribute in ATTRIBUTES if attribute.level <= level)
+
+
 @st.composite
 def queries(
     draw: st.DrawFn, model: InformationModel | None = None, level: Level | None = None, *, max_keys: int = 4
@@ -390,10 +427,14 @@ def queries(
     timezone = (
         draw(st.none() | st.sampled_from(ZONES).map(temporal.offset)) if options.timezone_adjustment else None
     )
-    known = [attribute for attribute in ATTRIBUTES if attribute.level <= level]
-    eligible = [attribute for attribute in known if can_be_key(attribute)]
+    known = _down_to(level)
+    eligible = tuple(attribute for attribute in known if can_be_key(attribute))
     asked = draw(_some(eligible, max_size=max_keys))
     keys = {attribute: draw(matchings(attribute, options)) for attribute in asked}
+    if options.combined_date_time and draw(st.booleans()):
+        date = draw(st.sampled_from([one for one in TIME_OF if one.level <= level and one in FOCUS]))
+        keys |= draw(date_and_time_ranges(date))
+        asked = [*keys]
     if options.combined_date_time:
         asked += combine(keys)
     also = draw(_some(known, max_size=6))
@@ -436,6 +477,17 @@ def with_case(key: Key, *, match_case: bool) -> Key:
     if isinstance(matching, Items):
         matching = Items(tuple(with_case(one, match_case=match_case) for one in matching.keys))
     return Key(key.attribute, matching, match_case or key.attribute.vr not in CASE_VRS)
+
+
+@st.composite
+def date_and_time_ranges(draw: st.DrawFn, date: Attribute) -> dict[Attribute, Matching]:
+    """Return ranges of a date and its time in the same form."""
+    days, hours = draw(ranges(_DATES)), draw(ranges(_TIMES))
+    hour = hours.low or hours.high
+    return {
+        date: days,
+        TIME_OF[date]: Range(days.low and (hours.low or hour), days.high and (hours.high or hour)),
+    }
 
 
 def combine(keys: dict[Attribute, Matching]) -> list[Attribute]:
