@@ -82,7 +82,7 @@ class _Sequence:
                 if isinstance(convert, _Sequence):
                     values[keyword] = convert.items(value, sets, item.encoding)
                 else:
-                    values[keyword] = convert(value, sets, item.encoding).replace("\0", " ")
+                    values[keyword] = convert(value, sets, item.encoding)
             found.append({keyword: value for keyword, value in values.items() if value})
         return [item for item in found if item]
 
@@ -95,7 +95,8 @@ def _text_conversion(vr: str) -> Conversion:
 
     def convert(raw: bytes, character_sets: CharacterSets, how: Encoding) -> str:  # noqa: ARG001
         text = charset.decode(raw[:limit_bytes], vr, character_sets if is_governed else ())
-        return normalized(text.rstrip(_PADDING).lstrip(leading)[:limit])
+        # A NUL within a text is a space: SQLite's GLOB and JSON would take it for the end.
+        return normalized(text.rstrip(_PADDING).lstrip(leading)[:limit]).replace("\0", " ")
 
     return convert
 

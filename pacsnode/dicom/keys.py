@@ -122,10 +122,10 @@ def _is_ordered(vr: str, low: str | None, high: str | None) -> bool:
 
 
 def _values(attribute: Attribute, text: str) -> list[str]:
-    """Return the values without padding and without doubles; empty ones say nothing."""
+    """Return the values without padding and without doubles; empty ones say nothing. A NUL is a space everywhere."""
     leading = "" if attribute.vr in _LEADING_VRS else " "
     several = [text] if attribute.vr in _TEXT_VRS else text.split("\\")
-    values = dict.fromkeys(value.rstrip(" \0").lstrip(leading) for value in several)
+    values = dict.fromkeys(value.replace("\0", " ").rstrip(" ").lstrip(leading) for value in several)
     return [value for value in values if value]
 
 

@@ -16,6 +16,7 @@ from pacsnode.errors import ConfigError
 log = logging.getLogger(__name__)
 
 _SEND_SECONDS = 1.0
+_STARTING_SECONDS = 15.0
 _NAMES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
@@ -40,7 +41,7 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._watchdog_seconds = watchdog_seconds if address else None
         self._monotonic_ns = monotonic_ns
-        self._alive_at_ns = monotonic_ns()
+        self._alive_at_ns = self._starting_at_ns = monotonic_ns()
         self._socket: socket.socket | None = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -73,6 +74,20 @@ class Notifier:
     def ready(self, status: str) -> None:
         """Say that the service has started, or that it has taken a new configuration."""
         self._send("READY=1", _status(status))
+
+    def starting(self, status: str) -> float | None:
+        """Say that the start goes on, if that is due: it is given more time (EXTEND_TIMEOUT_USEC).
+
+        Returns after how many seconds it is due again, None if nobody listens. For a loop that comes round only while
+        the start moves.
+        """
+        if self._socket is None:
+            return None
+        now_ns = self._monotonic_ns()
+        if now_ns >= self._starting_at_ns:
+            self._starting_at_ns = now_ns + int(_STARTING_SECONDS * 1e9)
+            self._send(f"EXTEND_TIMEOUT_USEC={int(4 * _STARTING_SECONDS * 1e6)}", _status(status))
+        return (self._starting_at_ns - now_ns) / 1e9
 
     def reloading(self) -> None:
         """Say that a new configuration is being read; `ready` ends that, whether it was taken or not.

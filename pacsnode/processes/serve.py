@@ -53,9 +53,11 @@ class _Told(Events):
         self._notifier = notifier
         self._admission = admission
         self._dead: list[int] = []
+        self._is_ready = False
 
     def ready(self) -> None:
         """See `Events`."""
+        self._is_ready = True
         if self._ready is not None:
             self._ready(self._listening)
         self._notifier.ready(f"listens on port {self._listening.port}")
@@ -80,10 +82,9 @@ class _Told(Events):
     def beat(self) -> float | None:
         """See `Events`."""
         self._free_places()
-        seconds = [
-            one for one in (self._notifier.beat(), _RETRY_SECONDS if self._dead else None) if one is not None
-        ]
-        return min(seconds, default=None)
+        starting = None if self._is_ready else self._notifier.starting("brings spool and index together")
+        retry = _RETRY_SECONDS if self._dead else None
+        return min((one for one in (starting, self._notifier.beat(), retry) if one is not None), default=None)
 
     def _free_places(self) -> None:
         """Free the places of the dead, now or in a later round: the lock may be held by one that hangs."""

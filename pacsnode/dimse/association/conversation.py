@@ -99,6 +99,7 @@ class Conversation:
         self._parked: Message | None = None
         self._cancelled: set[int] = set()
         self._unread: Message | None = None  # the message whose data set was not read yet
+        self._command, self._command_context_id = bytearray(), 0  # of a message that is not whole yet
         self._is_release_requested = False
         self._message_id = 0
         self._terms = terms
@@ -209,46 +210,56 @@ class Conversation:
         return self._parked is None and self._unread is None and not self._is_release_requested
 
     def _take_one(self) -> None:
-        """Read one message during an operation: C-CANCEL is remembered, another request parked."""
-        message = self._next_message(_BETWEEN_FRAGMENTS_SECONDS)
+        """Read on during an operation, what has arrived only: C-CANCEL is remembered, another request parked.
+
+        A late response, for a sub-operation that was given up, is dropped; its data set, should it have one, is read
+        over when the operation is over, and nothing before it.
+        """
+        message = self._next_fragment(_BETWEEN_FRAGMENTS_SECONDS)
         if message is None:
             return
         command = message.command
         if command.field == CommandField.C_CANCEL:
             if len(self._cancelled) < _MAX_CANCELS:
                 self._cancelled.add(command.message_id_being_responded_to)
-        elif command.is_response:
-            self.skip_data_set()  # late, for a sub-operation that was given up
-        else:
+        elif not command.is_response:
             self._parked, self._unread = message, None
 
     def _next_message(self, wait_seconds: float, *, is_idle: bool = False) -> Message | None:
         """Read a command set; None if the peer requests the release instead, or has done so before."""
-        if self._is_release_requested:
+        while not self._is_release_requested:
+            has_begun = bool(self._command)
+            wait = _BETWEEN_FRAGMENTS_SECONDS if has_begun else wait_seconds
+            if (message := self._next_fragment(wait, is_idle=is_idle and not has_begun)) is not None:
+                return message
+        return None
+
+    def _next_fragment(self, wait_seconds: float, *, is_idle: bool = False) -> Message | None:
+        """Read a fragment of a command set, or the request for the release; return the message that it ends."""
+        pdv = self._next_pdv(wait_seconds, is_idle=is_idle)
+        if pdv is None:
+            if self._command:
+                raise MessageViolation("a release within a command set")
             return None
-        command, context_id = bytearray(), 0
-        while True:
-            pdv = self._next_pdv(wait_seconds, is_idle=is_idle and not command)
-            if pdv is None:
-                if command:
-                    raise MessageViolation("a release within a command set")
-                return None
-            if not pdv.is_command or (command and pdv.context_id != context_id):
-                raise MessageViolation("a fragment that belongs to no message")
-            context_id = pdv.context_id
-            while piece := self._reader.piece():
-                command += piece
-                if len(command) > _MAX_COMMAND_BYTES:
-                    raise MessageViolation(f"a command set of more than {_MAX_COMMAND_BYTES} bytes")
-            if pdv.is_last:
-                break
-            wait_seconds = _BETWEEN_FRAGMENTS_SECONDS
-        context = self.contexts.get(context_id)
+        if not pdv.is_command or (self._command and pdv.context_id != self._command_context_id):
+            raise MessageViolation("a fragment that belongs to no message")
+        self._command_context_id = pdv.context_id
+        while piece := self._reader.piece():
+            self._command += piece
+            if len(self._command) > _MAX_COMMAND_BYTES:
+                raise MessageViolation(f"a command set of more than {_MAX_COMMAND_BYTES} bytes")
+        return self._whole_message() if pdv.is_last else None
+
+    def _whole_message(self) -> Message:
+        command = bytes(self._command)
+        self._command.clear()
+        context = self.contexts.get(self._command_context_id)
         if context is None:
             raise ProtocolViolation(
-                f"presentation context {context_id} was not accepted", AbortReason.INVALID_PDU_PARAMETER_VALUE
+                f"presentation context {self._command_context_id} was not accepted",
+                AbortReason.INVALID_PDU_PARAMETER_VALUE,
             )
-        message = Message(context, CommandSet.decode(bytes(command)))
+        message = Message(context, CommandSet.decode(command))
         self._unread = message if message.command.has_data_set else None
         return message
 
@@ -307,6 +318,7 @@ class Conversation:
         `MessageViolation`, since no asynchronous operations were negotiated.
         """
         while True:
+            self._require_read()
             if not self._is_release_requested:
                 self._reader.wait(self._timeouts.dimse)
             message = self._next_message(self._timeouts.dimse)

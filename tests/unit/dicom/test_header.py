@@ -247,6 +247,7 @@ def test_a_wrong_uid_names_its_tag(tag: int, raw: bytes) -> None:
         ("Modality", b"  ", None),
         ("Modality", b"", None),
         ("PatientID", b"\0\0", None),
+        ("PatientID", b"\0AB\0CD\0", "AB CD"),
         ("InstitutionName", b"M\xfcnchen ", "M\xfcnchen"),
     ],
 )

@@ -75,6 +75,7 @@ def condition(keyword: str, text: str) -> Matching | None:
         # C.2.2.2.1 Single Value Matching; padding is not significant (PS3.5 6.2)
         ("PatientID", "P1", SingleValue("P1")),
         ("PatientID", "  P 1  ", SingleValue("P 1")),
+        ("PatientID", "\0P\0001\0", SingleValue("P 1")),
         ("PatientComments", "  indented ", SingleValue("  indented")),
         ("PatientComments", "a\\b", SingleValue("a\\b")),
         ("PatientID", "P%_['\"]", SingleValue("P%_['\"]")),

@@ -81,6 +81,21 @@ def test_without_a_watchdog_nothing_is_fed(manager: ServiceManager, environment:
     notifier.close()
 
 
+def test_a_start_that_moves_is_given_more_time(manager: ServiceManager) -> None:
+    now = [0]
+    notifier = Notifier(manager.address, monotonic_ns=lambda: now[0])
+    for seconds in (0, 14, 15, 40):
+        now[0] = seconds * 10**9
+        left = notifier.starting("migrates")
+        assert left is not None
+        assert 0 < left <= 15
+    for _ in range(3):
+        assert manager.told() == {"EXTEND_TIMEOUT_USEC": "60000000", "STATUS": "migrates"}
+    assert manager.is_silent()
+    notifier.close()
+    assert Notifier().starting("nobody listens") is None
+
+
 def test_nobody_need_listen() -> None:
     notifier = Notifier.from_environment({"WATCHDOG_USEC": "1000000"})
     assert notifier.watchdog_interval_seconds is None

@@ -59,6 +59,7 @@ from tests.dimse_peers import (
     us_of,
 )
 from tests.factories import CT, Sample
+from tests.faults import bounded
 
 CONTEXTS = (context(1), context(3, CT), context(5, STUDY_ROOT_FIND))
 SHORT = Timeouts(acse=0.05, dimse=0.05, network=0.05)
@@ -269,6 +270,38 @@ def test_a_cancel_in_pieces_is_seen_when_it_is_whole(talk: Talk) -> None:
     finally:
         os.close(descriptor)
     assert talk.conversation.cancelled(7)
+
+
+def test_a_command_set_whose_rest_does_not_come_holds_nothing_up(talk: Talk) -> None:
+    """In PDUs of its own, each of them whole: an operation under way, and what it holds, never waits for the peer."""
+    talk.peer.sendall(find_request(7, b"identifier"))
+    assert receive_whole(talk.conversation) == b"identifier"
+    command = cancel_request(7, context_id=5)[12:]
+    talk.peer.sendall(p_data(5, (IS_COMMAND, command[:10])))
+    started = time.monotonic()
+    assert any(not talk.conversation.cancelled(7) and talk.conversation._command for _ in bounded(10))
+    assert not talk.conversation.cancelled(7)
+    assert time.monotonic() - started < 10
+    talk.peer.sendall(p_data(5, (IS_COMMAND | IS_LAST, command[10:])))
+    assert any(talk.conversation.cancelled(7) for _ in bounded(10))
+
+
+def test_a_late_response_with_a_data_set_holds_nothing_up(talk: Talk) -> None:
+    """C-STORE's has none, and a peer that says otherwise must not be waited for."""
+    talk.peer.sendall(find_request(7, b"identifier"))
+    assert receive_whole(talk.conversation) == b"identifier"
+    late = response_message(CommandField.C_STORE, 1, 0, context_id=5, data_set=b"late")
+    rest = p_data(5, (IS_LAST, b"late"))
+    assert late.endswith(rest)
+    talk.peer.sendall(late.removesuffix(rest))
+    for _ in bounded(10):
+        assert not talk.conversation.cancelled(7)
+        if talk.conversation._unread is not None:
+            break
+    talk.peer.sendall(rest + echo_request(9))
+    received = talk.conversation.receive()
+    assert received is not None
+    assert received.command.message_id == 9
 
 
 def test_a_cancel_of_an_earlier_operation_does_not_count(talk: Talk) -> None:
