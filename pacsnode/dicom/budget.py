@@ -2,7 +2,7 @@
 
 The bounds of `keys` are those of one key. Their sum would still be statements of megabytes, and while SQLite prepares
 a statement nothing can end it, neither a C-CANCEL nor `index.max_find_time`; so what all keys ask for is counted in
-comparisons. A comparison is about what it takes to look at a text once, and at most some hundred characters of SQL.
+comparisons. A comparison is about what it takes to look at a text once, and some hundred characters of SQL.
 """
 
 from collections.abc import Iterable

@@ -47,7 +47,9 @@ from pacsnode.index.fragments import (
 from pacsnode.index.values import Value
 
 _TIMES = frozenset(TIME_OF.values())
-_ONE_BY_ONE = frozenset({*matching.NUMERIC_VRS, "PN"})  # the others are compared as they are, or looked up in a list
+_ONE_BY_ONE = frozenset(
+    {*matching.NUMERIC_VRS, "PN"}
+)  # the others are compared as they are, or looked up in a list
 
 
 def condition(key: Key, timezone: int | None = None) -> Fragment:
