@@ -19,6 +19,7 @@
         +-- DamagedObject          stored bytes that are not what was received
         +-- ObjectNotFound         an object that should be there and is not
         +-- ObjectExists           a create-only write to a name that is taken
+        +-- ProgramFault           a statement of this program that SQLite cannot run
 
 Unknown exceptions count as temporary: the sender keeps its copy and tries again. An error is logged once, where
 it becomes a status. Messages say what failed, on which UID, and what was expected; they are lower case, carry no
@@ -104,3 +105,7 @@ class ObjectNotFound(PermanentError):
 
 class ObjectExists(PermanentError):
     """A create-only write to a name that is taken."""
+
+
+class ProgramFault(PermanentError):
+    """A statement of this program that SQLite cannot run; the file that it was for is not damaged."""

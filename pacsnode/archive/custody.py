@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from pacsnode.errors import PacsNodeError, PermanentError
+from pacsnode.errors import PacsNodeError, PermanentError, ProgramFault
 from pacsnode.state.base import CustodyEvent, CustodyKind, State
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Custody:
         try:
             self._state.record(events)
         except PacsNodeError as error:
-            if isinstance(error, PermanentError):
+            if isinstance(error, PermanentError) and not isinstance(error, ProgramFault):
                 self.damaged(str(error))
             return str(error)
         return None

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 Synchronous = Literal["OFF", "NORMAL", "FULL"]
 
 CACHE_KIB = 8192
-CACHED_STATEMENTS = 512
+# A writer has a fixed set of statements. Those of readers are as many as there are forms of queries, and each stays in
+# memory while it is kept: what the few forms have that a peer asks again and again.
+WRITER_STATEMENTS = 512
+READER_STATEMENTS = 16
 # Checkpoints are a job's; this is the net for the time when no job runs (40 MB of WAL).
 AUTOCHECKPOINT_PAGES = 10_000
 WAL_SIZE_LIMIT_BYTES = 64 << 20
@@ -39,7 +42,7 @@ def connect(
         timeout=wait_seconds,
         isolation_level=None,
         check_same_thread=False,
-        cached_statements=CACHED_STATEMENTS,
+        cached_statements=READER_STATEMENTS if query_only else WRITER_STATEMENTS,
     )
     try:
         for pragma in (

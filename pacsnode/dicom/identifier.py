@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from pacsnode.dicom import deflate, elements, encoding, temporal, uid
+from pacsnode.dicom import budget, deflate, elements, encoding, temporal, uid
 from pacsnode.dicom.attributes import (
     BY_KEYWORD,
     INSTANCE_AVAILABILITY,
@@ -222,6 +222,7 @@ class _Request:
         keys = tuple(
             reader.key(asked[tag], matching) for tag, matching in matchings.items() if matching is not None
         )
+        budget.refuse_excess(keys)
         given = tuple(one for one in answered if one.source is not Source.CONSTANT)
         return _Understood(keys, given, tuple(unsupported), tuple(unsupported_items))
 

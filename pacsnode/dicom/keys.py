@@ -186,13 +186,22 @@ def _check_wildcards(attribute: Attribute, pattern: str) -> None:
 
 
 def _name(attribute: Attribute, value: str) -> SingleValue | Wildcard | None:
-    groups = charset.folded_pattern(value).split("=")
+    groups = _groups(attribute, value)
     is_universal = all(names.patterns(group)[-1] in ("", "*") for group in groups)
     return None if is_universal else _text(attribute, value)
 
 
+def _groups(attribute: Attribute, value: str) -> list[str]:
+    """Return the component groups of a name, without empty ones at the end."""
+    groups = charset.folded_pattern(value).split("=")
+    if len(groups) > names.MAX_GROUPS:
+        raise invalid(attribute, f"{attribute.keyword} has more than {names.MAX_GROUPS} component groups")
+    return groups
+
+
 def _words(attribute: Attribute, value: str) -> Words | None:
     _check_wildcards(attribute, _STARS.sub("*", value))
+    _groups(attribute, value)
     words = names.asked_words(value)
     if len(words) > names.MAX_WORDS:
         raise invalid(attribute, f"{attribute.keyword} has more than {names.MAX_WORDS} words")

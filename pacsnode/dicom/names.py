@@ -15,6 +15,7 @@ import unicodedata
 from pacsnode.dicom.folding import folded
 
 MAX_WORDS = 16  # of one key; the longest names have fewer
+MAX_GROUPS = 3  # alphabetic, ideographic and phonetic (PS3.5 6.2.1.2)
 
 _APOSTROPHES = re.compile("['\"`\u00b4\u02bb\u02bc\u02be\u02bf\u2018\u2019]")
 _BETWEEN = re.compile(r"[\s\\^=,;./\-\u2010-\u2015\u00b7\u30fb\uff3c\uff3e\uff1d\0]+")
@@ -42,9 +43,10 @@ def patterns(pattern: str) -> tuple[str, ...]:
     """Return the folded patterns of which one must cover a folded name, or a group of it.
 
     Components at the end may be left out with their delimiters (PS3.5 6.2.1.1): `smith` is `smith^`, and
-    `smith^*` covers it.
+    `smith^*` covers it. There are two at most, and the last is the shortest.
     """
-    found = [pattern]
-    while found[-1].endswith("^*"):
-        found.append(found[-1][:-2].rstrip("^"))
-    return tuple(dict.fromkeys(found))
+    shortest, before = pattern, pattern
+    while shortest.endswith("^*"):
+        before, shortest = shortest, shortest[:-2].rstrip("^")
+    # What ends with a wildcard covers all that is longer: `smith^*` covers what `smith^*^*` does.
+    return (shortest,) if shortest.endswith("*") or shortest == before else (before, shortest)

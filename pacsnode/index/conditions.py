@@ -47,6 +47,9 @@ from pacsnode.index.fragments import (
 from pacsnode.index.values import Value
 
 _TIMES = frozenset(TIME_OF.values())
+_ONE_BY_ONE = frozenset(
+    {*matching.NUMERIC_VRS, "PN"}
+)  # the others are compared as they are, or looked up in a list
 
 
 def condition(key: Key, timezone: int | None = None) -> Fragment:
@@ -158,8 +161,8 @@ def _value(key: Key, value: Value, asked: Matching) -> Fragment:
     match asked:
         case SingleValue(wanted):
             return _equal(key, value, wanted)
-        case ValueList(several) if _is_text(key):
-            return in_texts(value.text, several)
+        case ValueList(several) if key.attribute.vr not in _ONE_BY_ONE:
+            return _listed(key, value, several)
         case ValueList(several):
             return any_of([_equal(key, value, wanted) for wanted in several])
         case Wildcard(pattern):
@@ -173,7 +176,13 @@ def _value(key: Key, value: Value, asked: Matching) -> Fragment:
 
 def _is_text(key: Key) -> bool:
     """Return whether values are compared as they are."""
-    return key.match_case and key.attribute.vr not in (*matching.NUMERIC_VRS, "PN")
+    return key.match_case and key.attribute.vr not in _ONE_BY_ONE
+
+
+def _listed(key: Key, value: Value, several: Sequence[str]) -> Fragment:
+    if key.match_case:
+        return in_texts(value.text, several)
+    return in_texts(f"without_case({value.text})", [matching.without_case(one) for one in several])
 
 
 def _equal(key: Key, value: Value, wanted: str) -> Fragment:

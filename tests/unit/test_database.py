@@ -10,14 +10,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pacsnode import database
 from pacsnode.database import Database, Migration
-from pacsnode.database.connection import CACHE_KIB
+from pacsnode.database.connection import CACHE_KIB, READER_STATEMENTS, WRITER_STATEMENTS, connect
 from pacsnode.database.lock import FileLock
-from pacsnode.errors import ConfigError, OutOfResources, PermanentError, TemporaryError
+from pacsnode.database.reporting import translated
+from pacsnode.errors import ConfigError, OutOfResources, PermanentError, ProgramFault, TemporaryError
 
 NUMBERS = (Migration(1, ("CREATE TABLE number (value INTEGER PRIMARY KEY)",)),)
 INSERT = "INSERT INTO number VALUES (?)"
@@ -117,7 +119,7 @@ def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     opening(path).close()
     failing = (*NUMBERS, Migration(2, ("CREATE TABLE other (a)", "CREATE TABLE number (a)")))
-    with pytest.raises(TemporaryError, match="already exists"):
+    with pytest.raises(ProgramFault, match="already exists"):
         Database(path, failing, synchronous="OFF")
     with contextlib.closing(opening(path)) as opened:
         assert opened.read("SELECT name FROM sqlite_schema") == [("number",)]
@@ -265,7 +267,7 @@ def test_a_full_disk_in_a_job_is_out_of_resources_for_all_and_passes(numbers: Da
 
 def test_an_error_of_sqlite_in_a_job_is_one_of_ours(numbers: Database) -> None:
     insert(numbers, 1)
-    with pytest.raises(TemporaryError, match="UNIQUE"):
+    with pytest.raises(ProgramFault, match="UNIQUE"):
         insert(numbers, 1)
 
 
@@ -296,7 +298,7 @@ def test_the_writer_says_when_rows_may_have_changed(tmp_path: Path) -> None:
         insert(theirs, 3)
         insert(ours, 4)
         assert forgotten == [1]
-        with pytest.raises(TemporaryError):
+        with pytest.raises(ProgramFault):
             insert(ours, 4)
         assert forgotten == [1, 1]
         insert(ours, 5)
@@ -522,5 +524,59 @@ def test_a_short_statement_is_not_checked(numbers: Database) -> None:
 
 
 def test_an_error_within_a_checked_statement_is_one_of_our_tree(numbers: Database) -> None:
-    with pytest.raises(TemporaryError, match="no such table"):
+    with pytest.raises(ProgramFault, match="no such table"):
         numbers.read("SELECT * FROM elsewhere", check=lambda: None)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SELECT * FROM elsewhere", "SELECT " + " OR ".join(["1"] * 2000)],
+    ids=["unknown table", "too large"],
+)
+def test_a_statement_that_cannot_be_prepared_is_a_fault_of_ours(
+    numbers: Database, statement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ProgramFault):
+        numbers.read(statement)
+    assert "a fault of this program" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_BUSY, TemporaryError),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, TemporaryError),
+        (sqlite3.SQLITE_LOCKED, TemporaryError),
+        (sqlite3.SQLITE_INTERRUPT, TemporaryError),
+        (sqlite3.SQLITE_FULL, OutOfResources),
+        (sqlite3.SQLITE_IOERR_READ, OutOfResources),
+        (sqlite3.SQLITE_NOMEM, OutOfResources),
+        (sqlite3.SQLITE_CORRUPT, PermanentError),
+        (sqlite3.SQLITE_ERROR, ProgramFault),
+        (sqlite3.SQLITE_TOOBIG, ProgramFault),
+        (None, TemporaryError),
+    ],
+)
+def test_only_what_may_pass_is_temporary(code: int | None, kind: type[Exception]) -> None:
+    error = sqlite3.OperationalError("so")
+    if code is not None:
+        error.sqlite_errorcode = code
+    assert type(translated(error, Path("a.db"))) is kind
+
+
+def test_a_reader_keeps_few_statements(tmp_path: Path) -> None:
+    """Each form of a query is a statement of its own, and a kept one is memory."""
+    kept: list[int] = []
+
+    class Connection(sqlite3.Connection):
+        def __init__(self, *arguments: Any, cached_statements: int, **more: Any) -> None:
+            kept.append(cached_statements)
+            super().__init__(*arguments, cached_statements=cached_statements, **more)
+
+    original = sqlite3.connect
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", lambda *a, **b: original(*a, factory=Connection, **b))
+        for query_only in (True, False):
+            connect(tmp_path / "a.db", synchronous="OFF", wait_seconds=1, query_only=query_only).close()
+    assert kept == [READER_STATEMENTS, WRITER_STATEMENTS]
+    assert READER_STATEMENTS <= 16

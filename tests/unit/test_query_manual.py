@@ -7,7 +7,7 @@ from textwrap import wrap
 
 import pytest
 
-from pacsnode.dicom import keys, names
+from pacsnode.dicom import budget, keys, names
 from pacsnode.dicom.attributes import STANDARD, Attribute, Level, Source
 from pacsnode.dicom.wording import OPTION_NAMES
 from tests.matrix.rules import RULES
@@ -87,6 +87,8 @@ def test_each_option_that_can_be_negotiated_is_there(page: str, name: str) -> No
         (keys.MAX_ALTERNATIVES, "patterns and ranges"),
         (keys.MAX_COMPARED, "names, numbers, dates and times"),
         (names.MAX_WORDS, "words"),
+        (names.MAX_GROUPS, "component groups"),
+        (budget.MAX_COMPARISONS, "comparisons"),
     ],
 )
 def test_each_bound_is_there(page: str, number: int, of: str) -> None:

@@ -250,6 +250,17 @@ def test_beyond_the_bounds_a_fuzzy_name_is_refused(text: str, reason: str) -> No
         asked("PatientName", text, FUZZY)
 
 
+@pytest.mark.parametrize("options", [BASELINE, FUZZY])
+def test_a_name_has_three_component_groups_at_most(options: Options) -> None:
+    """PS3.5 6.2.1.2."""
+    assert asked("PatientName", "A=B=C", options) is not None
+    assert asked("PatientName", "A=B=C==", options) is not None
+    for text in ("A=B=C=D", "=" * 9_000 + "A", "a=" * 5_000 + "a"):
+        with pytest.raises(InvalidIdentifier, match="more than 3 component groups") as raised:
+            asked("PatientName", text, options)
+        assert raised.value.offending == (BY_KEYWORD["PatientName"].tag,)
+
+
 def test_a_list_of_plain_texts_and_of_uids_may_be_long() -> None:
     """They are looked up, not compared one by one."""
     numbers = [f"A{number}" for number in range(5000)]

@@ -185,3 +185,21 @@ def test_one_item_matches_all_keys(
     wanted = asked_items(sequence, **keys)
     assert holds(index, sequence, wanted, RequestAttributesSequence=REQUESTS) is found
     assert not holds(index, sequence, wanted)
+
+
+def test_a_long_list_without_regard_to_case_is_one_lookup(index: SqliteIndex) -> None:
+    several = ValueList((*(f"A{number}" for number in range(36_000)), "GRÖSSE"))
+    assert holds(index, "AccessionNumber", several, match_case=False, AccessionNumber="größe")
+    assert holds(index, "AccessionNumber", several, match_case=False, AccessionNumber="a35999")
+    assert not holds(index, "AccessionNumber", several, match_case=False, AccessionNumber="a36000")
+    assert holds(index, "ImageType", several, match_case=False, ImageType="X\\a7")
+
+
+@pytest.mark.parametrize(
+    ("matching", "found"),
+    [(SingleValue("D"), True), (Wildcard("d*"), True), (SingleValue("A=B"), True), (SingleValue("E"), False)],
+)
+def test_a_name_that_is_stored_with_more_groups_than_allowed_is_found(
+    index: SqliteIndex, matching: Matching, found: bool
+) -> None:
+    assert holds(index, "PatientName", matching, PatientName="A=B=C=D") is found
