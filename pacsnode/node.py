@@ -11,13 +11,14 @@ from types import TracebackType
 from typing import Self
 
 from pacsnode.archive.custody import Custody
-from pacsnode.assembly.archive import Archive, Holdings, now_ms, storage_of
+from pacsnode.assembly.archive import Archive, Holdings, existing_index, now_ms, storage_of
 from pacsnode.assembly.folders import locked
 from pacsnode.assembly.service import Service
 from pacsnode.assembly.upkeep import Upkeep
 from pacsnode.association_log import AssociationLog
 from pacsnode.config import Config
 from pacsnode.errors import ConfigError
+from pacsnode.index.sqlite import SqliteIndex
 from pacsnode.node_state import state_path
 from pacsnode.observe import Observer, Observers
 from pacsnode.state.folder import Opened, StateFolder
@@ -27,6 +28,19 @@ from pacsnode.storage.base import Storage
 def open_archive(config: Config) -> Archive:
     """Open the archive of a configuration to look into it, beside a node that may be serving it."""
     return Archive(config)
+
+
+@contextmanager
+def open_index(config: Config) -> Iterator[SqliteIndex]:
+    """Open the index of a configuration to read it, beside a node that may be serving it.
+
+    Raises `ConfigError` where a node has not made one of this version: nothing is created or migrated here.
+    """
+    index = existing_index(config)
+    try:
+        yield index
+    finally:
+        index.close()
 
 
 @contextmanager

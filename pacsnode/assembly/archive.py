@@ -88,6 +88,11 @@ class Archive:
         self.close()
 
 
+def existing_index(config: Config) -> SqliteIndex:
+    """Open the index of a configuration as `SqliteIndex.existing` does, without folders, spool and storage."""
+    return SqliteIndex.existing(config.index.path / _INDEX_FILE, catalogue=config.catalogue())
+
+
 class Holdings:
     """The archive and the state of a node, as one of its processes has them open."""
 

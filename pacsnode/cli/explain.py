@@ -19,7 +19,7 @@ from pacsnode.dicom.identifier import parse
 from pacsnode.dicom.query import InformationModel, Options, Query
 from pacsnode.dicom.uid import EXPLICIT_VR_LITTLE_ENDIAN
 from pacsnode.dicom.wording import in_words
-from pacsnode.node import open_archive
+from pacsnode.node import open_index
 
 if TYPE_CHECKING:
     from pacsnode.index.explaining import Explanation
@@ -40,23 +40,24 @@ def explain_query(
 ) -> None:
     """Print how the node of a configuration would understand a query, the SQL, and SQLite's plan.
 
-    The AE titles tell what the one who asks sees. Raises what is wrong about the query.
+    The AE titles tell what the one who asks sees. Raises what is wrong about the query, and `ConfigError` where there
+    is no index: this only reads.
     """
     model = InformationModel.PATIENT_ROOT if patient_root else InformationModel.STUDY_ROOT
     rights = config.policy().rights(calling_ae_title, called_ae_title)
-    with open_archive(config) as archive:
+    with open_index(config) as index:
         query = parse(
             _encoded(identifier),
             EXPLICIT_VR_LITTLE_ENDIAN,
             model,
             options=options,
             rule=rights.character_sets,
-            catalogue=archive.index.catalogue,
+            catalogue=index.catalogue,
             match_case=config.index.match_case,
         )
         query = replace(query, visibility=rights.visibility)
         refuse_relational(query, rights)
-        explanation = archive.index.explain(query)
+        explanation = index.explain(query)
     _print_query(output, query)
     _print_statements(output, explanation)
     output.result({"level": query.level.name, "model": query.model.value}, None)

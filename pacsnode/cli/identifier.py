@@ -18,7 +18,8 @@ from pydicom.dataelem import DataElement
 _ITEM = re.compile(r"\[0\]\.|\.")  # DCMTK writes [0] behind a sequence, too
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
 _QUERY_RETRIEVE_LEVEL = "QueryRetrieveLevel"
-_DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
+_DAY = re.compile(r"(?<![0-9])([0-9]{4})-([0-9]{2})-([0-9]{2})(?![0-9])", re.ASCII)
+_BOUNDS = {"US": (0, 0xFFFF), "UL": (0, 0xFFFFFFFF), "SS": (-0x8000, 0x7FFF), "SL": (-0x80000000, 0x7FFFFFFF)}
 _SHORT_DATE = re.compile(r"[0-9]{4}(?:[0-9]{2}){0,2}", re.ASCII)
 
 UNIQUE_KEYWORDS = {
@@ -124,9 +125,9 @@ def _add(identifier: Dataset, key: str) -> None:
         _item(within, name)
         return
     try:
-        within.add(DataElement(tag, vr, _value(vr, value), validation_mode=config.IGNORE))
+        within.add(DataElement(tag, vr, _value(name, vr, value), validation_mode=config.IGNORE))
     except (ValueError, OverflowError):  # what pydicom makes a number of, and is none
-        raise click.BadParameter(f"{value!r} is not a number") from None
+        raise click.BadParameter(f"{name}: {value!r} is not a number") from None
 
 
 def _item(within: Dataset, name: str) -> Dataset:
@@ -168,28 +169,29 @@ def _name(tag: int) -> str:
     return keyword_for_tag(tag) or f"{tag:08X}"
 
 
-def _value(vr: str, value: str) -> object:
+def _value(name: str, vr: str, value: str) -> object:
+    """Return the value of an element; raises `ValueError` for what should be a number."""
     if vr == "DA":
-        return expanded_dates(value)
-    if vr in ("US", "UL", "SS", "SL") and value:
-        try:
-            return int(value)
-        except ValueError:
-            raise click.BadParameter(f"{value!r} is not a number") from None
+        return expanded_dates(name, value)
+    if vr in _BOUNDS and value:
+        low, high = _BOUNDS[vr]
+        if not low <= int(value) <= high:
+            raise click.BadParameter(f"{name}: {value} is not a number from {low} to {high}")
+        return int(value)
     return value
 
 
-def expanded_dates(text: str) -> str:
+def expanded_dates(name: str, text: str) -> str:
     """Return Range Matching (PS3.4 C.2.2.2.5) for dates written short; anything else as it is."""
-    day = _DAY.fullmatch(text)
-    if day:
-        return "".join(day.groups())
-    low, dash, high = text.partition("-")
+    low, dash, high = _DAY.sub(r"\1\2\3", text).partition("-")
     if not all(not end or _SHORT_DATE.fullmatch(end) for end in (low, high)):
         return text
+    for end in (low, high):
+        if len(end) == 6 and not 1 <= int(end[4:]) <= 12:
+            raise click.BadParameter(f"{name}: {end} is no month (YYYYMM)")
     if not dash and len(low) in (4, 6):
         return f"{_first_day(low)}-{_last_day(low)}"
-    return f"{_first_day(low)}{dash}{_last_day(high)}" if dash else text
+    return f"{_first_day(low)}{dash}{_last_day(high)}"
 
 
 def _first_day(date: str) -> str:
@@ -199,7 +201,7 @@ def _first_day(date: str) -> str:
 def _last_day(date: str) -> str:
     if len(date) == 4:
         return f"{date}1231"
-    if len(date) == 6 and 1 <= int(date[4:]) <= 12 and int(date[:4]) > 0:
+    if len(date) == 6 and int(date[:4]) > 0:
         return f"{date}{calendar.monthrange(int(date[:4]), int(date[4:]))[1]}"
     return date
 

@@ -20,7 +20,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pacsnode.database.connection import NO_FUNCTIONS, Functions, Migration, Synchronous, connect, migrate
+from pacsnode.database.connection import (
+    NO_FUNCTIONS,
+    Functions,
+    Migration,
+    Synchronous,
+    connect,
+    migrate,
+    version_of,
+)
 from pacsnode.database.lock import FileLock
 from pacsnode.database.readers import Check, ReaderPool
 from pacsnode.database.reporting import reporting, resources
@@ -28,7 +36,7 @@ from pacsnode.database.writer import Writer
 from pacsnode.errors import ConfigError, OutOfResources, TemporaryError
 from pacsnode.mounts import file_system_of
 
-__all__ = ["LOCK_WAIT_SECONDS", "Check", "Database", "Migration"]
+__all__ = ["LOCK_WAIT_SECONDS", "Check", "Database", "Migration", "version_of"]
 
 T = TypeVar("T")
 CheckpointMode = Literal["PASSIVE", "FULL", "RESTART", "TRUNCATE"]

@@ -1,5 +1,6 @@
 """A connection with our pragmas, and the migrations that bring a file to the newest schema."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
+from pacsnode.database.reporting import reporting
 from pacsnode.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,6 +64,19 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def version_of(path: Path) -> int:
+    """Return the schema version of a file, which is only read; 0 for one that nobody has finished making.
+
+    Raises `PacsNodeError` if it cannot be read.
+    """
+    with (
+        reporting(path),
+        contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection,
+    ):
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
 
 
 @dataclass(frozen=True, slots=True)

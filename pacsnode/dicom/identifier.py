@@ -26,7 +26,7 @@ from pacsnode.dicom.attributes import (
 )
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.key_reading import EVERY_TAG, KeyReader, is_structure
-from pacsnode.dicom.keys import invalid
+from pacsnode.dicom.keys import invalid, is_count
 from pacsnode.dicom.query import (
     BASELINE,
     InformationModel,
@@ -87,6 +87,7 @@ def parse(
         returned=tuple(sorted(answered, key=lambda attribute: attribute.tag)),
         unsupported=tuple(sorted((*request.unsupported(known), *understood.unsupported))),
         unsupported_items=understood.unsupported_items,
+        unmatched=understood.unmatched,
         character_sets=request.character_sets,
         asks_retrieve_ae_title=RETRIEVE_AE_TITLE in request.values,
         asks_instance_availability=INSTANCE_AVAILABILITY in request.values,
@@ -144,6 +145,7 @@ class _Understood:
     answered: tuple[Attribute, ...]
     unsupported: tuple[int, ...]
     unsupported_items: tuple[int, ...]
+    unmatched: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,11 @@ class _Request:
         )
         budget.refuse_excess(keys)
         given = tuple(one for one in answered if one.source is not Source.CONSTANT)
-        return _Understood(keys, given, tuple(unsupported), tuple(unsupported_items))
+        return _Understood(keys, given, tuple(unsupported), tuple(unsupported_items), self._unmatched(asked))
+
+    def _unmatched(self, asked: Mapping[int, Attribute]) -> tuple[int, ...]:
+        """Return the tags whose value is not matched though they are answered."""
+        return tuple(tag for tag, one in asked.items() if is_count(one) and self.values[tag].strip(b" \0"))
 
     def _combine(self, matchings: dict[int, Matching | None]) -> None:
         """Make one condition of a date range and a time range of the same form (PS3.4 C.2.2.2.5.4)."""
@@ -271,10 +277,8 @@ def _level(raw: bytes, model: InformationModel) -> Level:
         if level.name == name:
             return level
     *others, last = (level.name for level in model.levels)
-    said = "must be" if name else "is missing:"
-    raise InvalidIdentifier(
-        f"Query/Retrieve Level {said} {', '.join(others)} or {last}", offending=(QUERY_RETRIEVE_LEVEL,)
-    )
+    said = "Query/Retrieve Level must be" if name else "no Query/Retrieve Level; must be"
+    raise InvalidIdentifier(f"{said} {', '.join(others)} or {last}", offending=(QUERY_RETRIEVE_LEVEL,))
 
 
 def _character_sets(raw: bytes) -> tuple[str, ...]:

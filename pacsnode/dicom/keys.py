@@ -11,7 +11,8 @@
 
 A zero length value, and `*` alone where wildcards are allowed, match universally (C.2.2.2.3, C.2.2.2.4): no
 condition. So does a name of delimiters only (`^^`), which is an empty one (PS3.5 6.2.1.1).
-Counts (Number of ... Related ...) are return keys only: a value sent in one is ignored.
+Counts (Number of ... Related ...) are return keys only: a value sent in one is not matched, and the requester hears
+that (0xFF01, PS3.4 C.4.1.1.4; `is_count`).
 
 Several values ask for any of them; what they mean is not defined (C.2.2.2.8, note 4), and that is what those
 mean who send `CT\\MR` in Modalities in Study, or in Modality. With Multiple Value Matching negotiated all of
@@ -78,7 +79,7 @@ def matching_of(
     """
     if attribute.source is Source.CONSTANT:
         return None
-    if attribute.source is Source.COMPUTED and not attribute.multi_valued:  # a count
+    if is_count(attribute):
         return None
     values = _values(attribute, text)
     if not values:
@@ -93,13 +94,20 @@ def matching_of(
     return _several(attribute, values, rule, is_all=options.multiple_value)
 
 
+def is_count(attribute: Attribute) -> bool:
+    """Return whether this is a Number of ... Related ..., which is answered and never matched."""
+    return attribute.source is Source.COMPUTED and not attribute.multi_valued
+
+
 def invalid(attribute: Attribute, message: str) -> InvalidIdentifier:
     """Return the error about a key; its tag stands for the keyword where an Error Comment would be too long."""
-    if len(message) > MAX_COMMENT_CHARACTERS:
-        message = message.replace(
-            attribute.keyword, f"({attribute.tag >> 16:04X},{attribute.tag & 0xFFFF:04X})", 1
-        )
-    return InvalidIdentifier(message, offending=(attribute.tag,))
+    return InvalidIdentifier(_brief(attribute, message), offending=(attribute.tag,))
+
+
+def _brief(attribute: Attribute, message: str) -> str:
+    if len(message) <= MAX_COMMENT_CHARACTERS:
+        return message
+    return message.replace(attribute.keyword, f"({attribute.tag >> 16:04X},{attribute.tag & 0xFFFF:04X})", 1)
 
 
 def check_order(attribute: Attribute, matching: Matching | None) -> None:
@@ -133,7 +141,8 @@ def _uids(attribute: Attribute, values: list[str]) -> SingleValue | ValueList:
     try:
         uids = tuple(dict.fromkeys(uid.validated(value) for value in values))
     except InvalidUID as error:
-        raise InvalidUID(f"{attribute.keyword}: {error}", offending=(attribute.tag,)) from error
+        message = _brief(attribute, f"{attribute.keyword} is not a UID")
+        raise InvalidUID(message, offending=(attribute.tag,)) from error
     return SingleValue(uids[0]) if len(uids) == 1 else ValueList(uids)
 
 

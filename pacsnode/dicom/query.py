@@ -153,12 +153,13 @@ class Key:
 class Query:
     """A valid question. All of `keys` must match; `returned` are the attributes to answer, in tag order.
 
-    `returned` has no attribute with `Source.CONSTANT`; those, and the level, are added where answers are
-    encoded. A sequence in it has only those `items` that were asked for. `unsupported` are the tags of the
-    Identifier that the index does not know, `unsupported_items` those of known sequences in whose item it does
-    not know a key. `visibility` is what the requester may see, None for everything: an Identifier never says
-    that, the one who answers it does. `timezone` is the requester's offset from UTC in minutes, positive to the
-    east; None where times are compared as they are (PS3.4 C.2.2.2, `zones`).
+    `returned` has no attribute with `Source.CONSTANT`; those, and the level, are added where answers are encoded. A
+    sequence in it has only those `items` that were asked for. `unsupported` are the tags of the Identifier that the
+    index does not know, `unsupported_items` those of known sequences in whose item it does not know a key, and
+    `unmatched` those that are answered, but not matched though they have a value. `visibility` is what the requester
+    may see, None for everything: an Identifier never says that, the one who answers it does. `timezone` is the
+    requester's offset from UTC in minutes, positive to the east; None where times are compared as they are (PS3.4
+    C.2.2.2, `zones`).
     """
 
     model: InformationModel
@@ -167,6 +168,7 @@ class Query:
     returned: tuple[Attribute, ...]
     unsupported: tuple[int, ...] = ()
     unsupported_items: tuple[int, ...] = ()
+    unmatched: tuple[int, ...] = ()
     character_sets: tuple[str, ...] = ()
     asks_retrieve_ae_title: bool = False
     asks_instance_availability: bool = False
@@ -177,5 +179,8 @@ class Query:
 
     @property
     def has_unsupported_keys(self) -> bool:
-        """Whether the requester is to hear that keys were left out (0xFF01, PS3.4 C.4.1.1.4)."""
-        return bool(self.unsupported or self.unsupported_items)
+        """Whether the requester is to hear that keys are not supported for existence or matching.
+
+        That is 0xFF01 (PS3.4 C.4.1.1.4).
+        """
+        return bool(self.unsupported or self.unsupported_items or self.unmatched)

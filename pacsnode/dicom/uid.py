@@ -148,7 +148,8 @@ def validated(value: str | bytes) -> str:
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
     text = text.removesuffix("\0").rstrip(" ")
     if not 1 <= len(text) <= MAX_LENGTH or not _UID.fullmatch(text):
-        raise InvalidUID(f"{len(text)} characters that are no UID: 1 to 64 digits and dots, as in 1.2.840")
+        are = "character that is" if len(text) == 1 else "characters that are"
+        raise InvalidUID(f"{len(text)} {are} no UID: 1 to 64 digits and dots, as in 1.2.840")
     return text
 
 

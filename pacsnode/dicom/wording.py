@@ -28,6 +28,8 @@ from pacsnode.dicom.query import (
 
 _MAX_VALUES = 8
 _MAX_CHARACTERS = 80
+_UNIVERSAL = "universal matching: shown, whatever its value"
+_NOT_MATCHED = "not supported for matching (0xFF01): shown, whatever its value"
 
 OPTION_NAMES = {
     "relational": "relational queries",
@@ -49,7 +51,8 @@ def in_words(query: Query, *, with_values: bool) -> Iterator[tuple[str, str]]:
     matched = {key.attribute.keyword for key in query.keys}
     for attribute in query.returned:
         if attribute.keyword not in matched:
-            yield attribute.keyword, "universal matching: shown, whatever its value"
+            is_unmatched = attribute.tag in query.unmatched
+            yield attribute.keyword, _NOT_MATCHED if is_unmatched else _UNIVERSAL
     yield from (("", remark) for remark in _remarks(query))
 
 

@@ -110,7 +110,8 @@ class QuerySCP:
             character_sets=rights.character_sets.override,
             returns_unknown_keys=returns_unknown_keys,
         )
-        is_partial = bool(query.unsupported_items) or (bool(query.unsupported) and not returns_unknown_keys)
+        left_out = query.unsupported and not returns_unknown_keys
+        is_partial = bool(left_out or query.unsupported_items or query.unmatched)
         code = FindStatus.PENDING_WITHOUT_OPTIONAL_KEYS if is_partial else FindStatus.PENDING
         pending = response(message.command, code, has_data_set=True)
         message_id = message.command.message_id

@@ -96,7 +96,7 @@ _STORAGE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
 )
 _FIND: tuple[tuple[type[PacsNodeError], int, str], ...] = (
     (InvalidIdentifier, FindStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, ""),
-    (InvalidUID, FindStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, "the Identifier has a UID that is no UID"),
+    (InvalidUID, FindStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, ""),
     (QueryTooLarge, FindStatus.OUT_OF_RESOURCES, ""),
     (RequestError, FindStatus.UNABLE_TO_PROCESS, "the Identifier cannot be understood"),
     (ReceivingOnly, FindStatus.OUT_OF_RESOURCES, _RECEIVING_ONLY),
@@ -105,11 +105,7 @@ _FIND: tuple[tuple[type[PacsNodeError], int, str], ...] = (
 )
 _RETRIEVE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
     (InvalidIdentifier, RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, ""),
-    (
-        InvalidUID,
-        RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS,
-        "the Identifier has a UID that is no UID",
-    ),
+    (InvalidUID, RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS, ""),
     (
         PatientConflict,
         RetrieveStatus.IDENTIFIER_DOES_NOT_MATCH_SOP_CLASS,

@@ -99,7 +99,8 @@ class Index(Protocol):
         """Yield pages of one row per entity of `query.level`, each entity once.
 
         Studies come newest first: by date, time, and then arrival, those without a date last. The series of one study
-        and the instances of one series come by their numbers, and all else newest arrival first.
+        and the instances of one series come by their numbers, and all else newest arrival first. A study whose date or
+        time changes meanwhile is answered once as well, maybe out of its place.
 
         `check` is called before each page, and some fifty times a second while one is searched for. What it raises
         ends the search and comes out here.

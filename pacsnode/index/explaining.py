@@ -63,9 +63,10 @@ def _words(compiled: Compiled, plan: Plan) -> str:
         along = compiled.order.index or "the ids, newest first"
         part = ", between the dates asked for" if compiled.order.is_narrow else ""
         return f"walk along {along}{part}"
-    pages = "at once" if plan.below <= plans.SORTED_AT_ONCE else "their ids first, then page by page"
     index = plan.driver.index or _SEVERAL
-    return f"look up by {index}, sort some {plan.below} below it: {pages}"
+    is_little = plan.below <= plans.SORTED_AT_ONCE
+    read = "all in one statement" if is_little else "sort their ids, then read page by page"
+    return f"look up by {index}, which leaves about {plan.below} to read: {read}"
 
 
 def _indented(rows: Sequence[tuple[int, int, int, str]]) -> Iterator[str]:

@@ -19,14 +19,15 @@ from pacsnode.index import conditions, instants, lookups, schema, spellings
 from pacsnode.index.fragments import Fragment, after, in_texts, joined
 
 _HIGHEST = chr(0x10FFFF)
+_PARTS = "patient_name_part"
 
 
 @dataclass(frozen=True, slots=True)
 class Driver:
     """A key that can lead a plan: its condition, and the table that it is looked up in.
 
-    `ids` is a statement for the ids of the rows, where more than one look into an index gives them, some maybe twice;
-    else the table is looked into by its `index`.
+    `ids` is a statement for the ids of the rows, where another table or more than one look into an index gives them,
+    some maybe twice; `index` is then what is looked into, in words. Else the table is looked into by its `index`.
     """
 
     level: Level
@@ -56,7 +57,7 @@ def drivers_of(key: Key, timezone: int | None = None) -> tuple[Driver, ...]:
             attribute.level, [drivers_of(replace(key, matching=one), timezone) for one in asked.matchings]
         )
     if attribute.vr == "PN":
-        return tuple(_by_ids(attribute.level, index, ids) for ids in _names(asked))
+        return tuple(_by_ids(attribute.level, place, ids) for place, ids in _names(asked))
     if attribute.vr == "UI":
         found = conditions.condition(key) if isinstance(asked, SingleValue | ValueList) else None
     else:
@@ -94,17 +95,23 @@ def _text(attribute: Attribute, asked: Matching) -> Fragment | None:
             return None
 
 
-def _names(asked: Matching) -> list[Fragment]:
-    """Return statements for patients whose name has certain parts; each has all patients that match."""
+def _names(asked: Matching) -> list[tuple[str, Fragment]]:
+    """Return statements for patients whose name has certain parts, each behind the place that it looks into.
+
+    Each has all patients that match.
+    """
     match asked:
         case Words(words):
-            found = [_part(_beginning(word)) for word in words]
+            parts = [_part(_beginning(word)) for word in words]
+            return [(_PARTS, ids) for ids in parts if ids is not None]
         case SingleValue(wanted) | Wildcard(wanted):
             begins = spellings.beginnings(wanted)
-            found = [None if begins is None else _spelling(begins)]
+            ids = None if begins is None else _spelling(begins)
+            by_name = schema.INDEX_OF["PatientName"]
+            place = by_name if begins is None or begins.group is None else f"{by_name} and {_PARTS}"
+            return [] if ids is None else [(place, ids)]
         case _:
-            found = []
-    return [ids for ids in found if ids is not None]
+            return []
 
 
 def _spelling(begins: spellings.Beginnings) -> Fragment | None:
@@ -119,7 +126,7 @@ def _spelling(begins: spellings.Beginnings) -> Fragment | None:
 def _part(beginning: str) -> Fragment | None:
     """Return the statement for the patients with a part of a name that begins so."""
     found = _prefixed("part", beginning)
-    return None if found is None else Fragment("SELECT patient AS id FROM patient_name_part WHERE ") + found
+    return None if found is None else Fragment(f"SELECT patient AS id FROM {_PARTS} WHERE ") + found
 
 
 def _beginning(pattern: str) -> str:

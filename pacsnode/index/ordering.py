@@ -50,6 +50,11 @@ class Order:
         """The ORDER BY clause that no index is to serve."""
         return self._clause("+")
 
+    @property
+    def can_change(self) -> bool:
+        """Whether an entity may get another position: that of an id alone is its for good."""
+        return len(self.columns) > 1
+
     def _clause(self, mark: str) -> str:
         direction = " DESC" if self.is_walkable else ""
         return " ORDER BY " + ", ".join(f"{mark}{column}{direction}" for column in self.columns)

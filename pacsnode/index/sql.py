@@ -12,6 +12,14 @@ fails in the tests instead of being slow in the field.
 **Pages.** The next page begins behind the last position (keyset), so no transaction stays open. A walk is cut into
 windows, so that no statement holds a transaction for long; what arrives meanwhile is not answered.
 
+**Studies move.** The position of a study changes with its date and time: an image may bring the date that was missing,
+or the only image may come again with another one. A walk that has to answer each study once remembers which it has
+answered (`answered`), and skips one that it meets again. One that moved ahead of the walk, to a position that was
+passed, is found by a second look when the walk has ended. A study learns only in the transaction that adds a row to
+`instance`, so the studies that may have moved are those of the instances above the highest id when the walk began
+(`arrived_in`). That costs as much as has arrived meanwhile, mostly nothing, and needs no column or index that each
+store would have to keep. Whatever changes a study otherwise has to be found here, too.
+
 Keys above the level are joined upwards, with or without unique keys (PS3.4 C.4.1.2.2.1, relational queries).
 
 **What the requester may see** is one more condition of each statement but the probes, which only choose a plan
@@ -51,6 +59,16 @@ LOCATED = ", ".join(
     )
 )
 UPWARDS = "CROSS JOIN series ON series.id = instance.series CROSS JOIN study ON study.id = series.study"
+
+
+NEWEST_INSTANCE = Fragment("SELECT coalesce(max(id), 0) FROM instance")
+
+
+def arrived_in(*, after: int, until: int, newest: int) -> Fragment:
+    """Return the statement for the studies up to `newest` of the instances in after < id <= until."""
+    joined_to = "FROM instance CROSS JOIN series ON series.id = instance.series"
+    condition = "instance.id > ? AND instance.id <= ? AND series.study <= ?"
+    return Fragment(f"SELECT DISTINCT series.study {joined_to} WHERE {condition}", (after, until, newest))
 
 
 class Compiled:

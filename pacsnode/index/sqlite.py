@@ -11,16 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pacsnode.database import LOCK_WAIT_SECONDS, Database
+from pacsnode.database import LOCK_WAIT_SECONDS, Database, version_of
 from pacsnode.database.header import refuse_damaged
 from pacsnode.dicom.attributes import STANDARD, Catalogue, Level
 from pacsnode.dicom.query import Query
 from pacsnode.duplicates import DuplicatePolicy
-from pacsnode.errors import PatientConflict, PermanentError
+from pacsnode.errors import ConfigError, PatientConflict, PermanentError
 from pacsnode.index import ordering, plans, schema, sql
 from pacsnode.index.adding import Additions
+from pacsnode.index.answered import Answered
 from pacsnode.index.base import Added, Arrival, Check, Located, Row
 from pacsnode.index.explaining import Explanation, explained
 from pacsnode.index.fragments import Fragment
@@ -96,6 +97,22 @@ class SqliteIndex:
         if self.path.stat().st_size <= CHECKED_BYTES:
             self._refuse_inconsistent()
 
+    @classmethod
+    def existing(cls, path: Path, *, catalogue: Catalogue = STANDARD) -> Self:
+        """Open what a node keeps, to look into it: nothing is made and nothing migrated.
+
+        Raises `ConfigError` where there is no index, or that of an older program.
+        """
+        if not path.is_file():
+            raise ConfigError(f"there is no index {path}: a node makes it when it starts")
+        version, newest = version_of(path), MIGRATIONS[-1].version
+        if version < newest:
+            raise ConfigError(
+                f"{path} has schema version {version}, this program reads {newest}: "
+                "a node migrates it when it starts"
+            )
+        return cls(path, catalogue=catalogue)
+
     def close(self) -> None:
         """Close the file; a commit in flight completes."""
         self._database.close()
@@ -127,14 +144,40 @@ class SqliteIndex:
     def _walked(
         self, compiled: sql.Compiled, newest: int, check: Check | None = None
     ) -> Iterator[Sequence[Row]]:
+        """Yield what is passed, each entity once although it may move (see `sql`); its id ends its position."""
+        width = len(compiled.order.columns)
+        if not compiled.order.can_change:
+            for rows in self._passed(compiled, newest, check):
+                yield [row[width:] for row in rows]
+            return
+        answered, arrived = Answered(newest), self._read(sql.NEWEST_INSTANCE)[0][0]
+        for rows in self._passed(compiled, newest, check):
+            yield [row[width:] for row in rows if answered.add(row[width - 1])]
+        yield from self._moved(compiled, newest, arrived, answered, check)
+
+    def _passed(
+        self, compiled: sql.Compiled, newest: int, check: Check | None
+    ) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Yield pages of rows with their positions, in order."""
         width, limit = len(compiled.order.columns), FIRST_PAGE_ROWS
         for start, floor in self._windows(compiled, check):
             before: ordering.Position | None = start
             while before is not None:
                 walked = compiled.walked(before=before, floor=floor, newest=newest, limit=limit)
                 rows = self._read(walked, check)
-                yield [row[width:] for row in rows]
+                yield rows
                 before, limit = rows[-1][:width] if len(rows) == limit else None, PAGE_ROWS
+
+    def _moved(
+        self, compiled: sql.Compiled, newest: int, arrived: int, answered: Answered, check: Check | None
+    ) -> Iterator[Sequence[Row]]:
+        """Yield the studies that were not answered and of which an instance has come after `arrived`."""
+        last = self._read(sql.NEWEST_INSTANCE)[0][0]
+        for after in range(arrived, last, sql.WINDOW_ROWS):
+            until = min(after + sql.WINDOW_ROWS, last)
+            found = self._read(sql.arrived_in(after=after, until=until, newest=newest), check)
+            for page in _pages([study for (study,) in found if answered.add(study)]):
+                yield self._read(compiled.these(page), check)
 
     def _windows(
         self, compiled: sql.Compiled, check: Check | None

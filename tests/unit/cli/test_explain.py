@@ -1,12 +1,18 @@
 """`find --explain`: how this node would understand a query, without asking anybody."""
 
+import contextlib
 import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from pacsnode.cli.exit_codes import exit_code
 from pacsnode.cli.explain import laid_out
-from pacsnode.errors import InvalidIdentifier, InvalidUID
+from pacsnode.config import Config
+from pacsnode.errors import ConfigError, InvalidIdentifier, InvalidUID
+from pacsnode.node import open_archive
 
 CONFIG = """
 [[peers]]
@@ -19,7 +25,9 @@ sees = [{ institution = "General" }]
 
 @pytest.fixture
 def explain(run, tmp_path: Path):
-    """Explain a query; return what is printed, by kinds with `--json`."""
+    """Explain a query for a node that has an index; return what is printed, by kinds with `--json`."""
+    with open_archive(Config.model_validate({"node": {"data_dir": str(tmp_path / "data")}})):
+        pass
 
     def explain(*arguments: str):
         result = run("find", "--explain", "--data-dir", tmp_path / "data", *arguments)
@@ -95,6 +103,41 @@ def test_case_as_it_is_configured(explain, tmp_path: Path) -> None:
 def test_what_has_no_meaning_is_said(explain, key: str) -> None:
     with pytest.raises((InvalidIdentifier, InvalidUID), match=key.partition("=")[0]):
         explain("-k", key)
+
+
+def everything_below(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_without_an_index_nothing_is_made(run, tmp_path: Path, exists: bool) -> None:
+    folder = tmp_path / "mistyped"
+    if exists:
+        folder.mkdir()
+    error = run("find", "--explain", "--data-dir", folder, "-k", "PatientName").exception
+    assert isinstance(error, ConfigError)
+    assert exit_code(error) == 78
+    assert str(error).startswith(f"there is no index {folder}")
+    assert everything_below(tmp_path) == ({folder: b""} if exists else {})
+
+
+def test_an_index_is_opened_without_the_folders_beside_it(explain, tmp_path: Path) -> None:
+    for name in ("archive", "spool"):
+        shutil.rmtree(tmp_path / "data" / name)
+    before = everything_below(tmp_path)
+    explain("-k", "PatientName=DOE*")
+    assert everything_below(tmp_path) == before
+
+
+def test_an_index_of_an_older_version_is_left_to_the_node(run, explain, tmp_path: Path) -> None:
+    (path,) = (tmp_path / "data").rglob("index-*.db")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    before = path.read_bytes()
+    error = run("find", "--explain", "--data-dir", tmp_path / "data", "-k", "PatientName").exception
+    assert isinstance(error, ConfigError)
+    assert "schema version 2, this program reads 3: a node migrates it when it starts" in str(error)
+    assert path.read_bytes() == before
 
 
 def test_what_could_drive_a_terminal_is_not_printed(explain) -> None:

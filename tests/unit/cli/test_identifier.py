@@ -30,12 +30,18 @@ def values(identifier: Dataset) -> dict[str, str]:
         ("20200101-20200331", "20200101-20200331"),
         ("2020-03-31", "20200331"),
         ("yesterday", "yesterday"),
-        ("202013", "20201301-202013"),
+        ("2020-03-31-2020-05-01", "20200331-20200501"),
+        ("2020-03-31-", "20200331-"),
+        ("-2020-03-31", "-20200331"),
+        ("2020-03-31-2021", "20200331-20211231"),
+        ("2019-2020-03-31", "20190101-20200331"),
+        ("2020-03-311", "2020-03-311"),
+        ("000001", "00000101-000001"),
         ("-", "-"),
     ],
 )
 def test_dates_may_be_short(written: str, sent: str) -> None:
-    assert expanded_dates(written) == sent
+    assert expanded_dates("StudyDate", written) == sent
 
 
 def test_keys_by_keyword_and_by_tag() -> None:
@@ -80,9 +86,13 @@ def test_numbers_are_numbers() -> None:
     [
         ("PatientsName", "neither a keyword"),
         ("QueryRetrieveLevel=WORKLIST", "not a level"),
-        ("Rows=many", "not a number"),
-        ("PatientWeight=heavy", "not a number"),
-        ("SeriesNumber=first", "not a number"),
+        ("Rows=many", "Rows: 'many' is not a number"),
+        ("Rows=70000", "Rows: 70000 is not a number from 0 to 65535"),
+        ("Rows=-1", "Rows: -1 is not a number from 0 to 65535"),
+        ("PatientWeight=heavy", "PatientWeight: 'heavy' is not a number"),
+        ("SeriesNumber=first", "SeriesNumber: 'first' is not a number"),
+        ("StudyDate=202013", "StudyDate: 202013 is no month"),
+        ("StudyDate=2020-202100", "StudyDate: 202100 is no month"),
         ("RequestAttributesSequence=1", "is a sequence: a value belongs to an attribute of its item"),
         ("PatientName.PatientID=1", "PatientName is no sequence"),
         ("RequestAttributesSequence.Nothing=1", "neither a keyword"),

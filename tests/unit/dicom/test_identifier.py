@@ -225,6 +225,21 @@ def test_a_uid_key_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InvalidUID) as raised:
         condition("StudyInstanceUID", text)
     assert raised.value.offending == (BY_KEYWORD["StudyInstanceUID"].tag,)
+    assert str(raised.value) == "StudyInstanceUID is not a UID"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no Query/Retrieve Level; must be PATIENT, STUDY, SERIES or IMAGE"),
+        ("WORLD", "Query/Retrieve Level must be PATIENT, STUDY, SERIES or IMAGE"),
+    ],
+)
+def test_a_level_that_is_none_is_told_from_a_missing_one(text: str | None, message: str) -> None:
+    with pytest.raises(InvalidIdentifier) as raised:
+        parse(encode_identifier({LEVEL: ("CS", text)}), EXPLICIT_LITTLE, PATIENT_ROOT)
+    assert str(raised.value) == message
+    assert len(message) <= 64
 
 
 @pytest.mark.parametrize(
@@ -285,6 +300,17 @@ def test_keys_below_the_level_are_not_supported() -> None:
     assert query.unsupported == (BY_KEYWORD["SOPInstanceUID"].tag, BY_KEYWORD["Modality"].tag)
     assert [key.attribute.keyword for key in query.keys] == ["PatientID"]
     assert [attribute.keyword for attribute in query.returned] == ["PatientID", "StudyInstanceUID"]
+
+
+@pytest.mark.parametrize(("text", "is_unmatched"), [("3", True), ("1\\2", True), (None, False), (" ", False)])
+def test_a_count_is_answered_and_its_value_is_not_matched(text: str | None, is_unmatched: bool) -> None:
+    """C.4.1.1.4: not supported for matching, 0xFF01."""
+    count = BY_KEYWORD["NumberOfStudyRelatedInstances"]
+    query = parse(identifier("STUDY", other={count.tag: ("LO", text)}), EXPLICIT_LITTLE, STUDY_ROOT)
+    assert query.keys == ()
+    assert count in query.returned
+    assert query.unmatched == ((count.tag,) if is_unmatched else ())
+    assert query.has_unsupported_keys is is_unmatched
 
 
 def test_unknown_keys_are_not_supported_but_steering_elements_are() -> None:

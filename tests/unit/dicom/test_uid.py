@@ -46,6 +46,14 @@ def test_anything_else_is_no_uid(value: str | bytes) -> None:
         uid.validated(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "said"), [("x", "1 character that is no UID"), ("xy", "2 characters that are")]
+)
+def test_the_message_counts_characters(value: str, said: str) -> None:
+    with pytest.raises(InvalidUID, match=said):
+        uid.validated(value)
+
+
 @given(UIDS)
 def test_packing_is_undone_by_unpacking_and_by_sqlite(value: str) -> None:
     blob = uid.packed(value)

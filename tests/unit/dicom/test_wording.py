@@ -27,6 +27,7 @@ from pacsnode.dicom.query import (
 from pacsnode.dicom.wording import OPTION_NAMES, in_words, meaning
 from tests.factories_query import queries
 
+COUNT = BY_KEYWORD["NumberOfStudyRelatedSeries"]
 NAME, DATE, TIME, MODALITIES, WEIGHT, UID = (
     BY_KEYWORD[keyword]
     for keyword in (
@@ -114,9 +115,10 @@ def test_what_is_only_shown_and_what_is_said_of_the_whole() -> None:
         InformationModel.STUDY_ROOT,
         Level.SERIES,
         (Key(NAME, SingleValue("A")),),
-        returned=(NAME, DATE),
+        returned=(NAME, DATE, COUNT),
         unsupported=(0x00180050, *range(0x00190001, 0x00190010)),
         unsupported_items=(0x00400275,),
+        unmatched=(COUNT.tag,),
         character_sets=("", "ISO 2022 IR 87"),
         is_relational=True,
         visibility=(),
@@ -125,6 +127,7 @@ def test_what_is_only_shown_and_what_is_said_of_the_whole() -> None:
     )
     said = list(in_words(query, with_values=True))
     assert ("StudyDate", "universal matching: shown, whatever its value") in said
+    assert (COUNT.keyword, "not supported for matching (0xFF01): shown, whatever its value") in said
     assert [text for attribute, text in said if not attribute] == [
         (
             "not supported, so left out (0xFF01): (0018,0050), (0019,0001), (0019,0002), (0019,0003), "

@@ -168,6 +168,24 @@ def test_keys_that_are_not_supported(peer: Peer | None, pending: int, is_returne
     assert ("SliceThickness" in content(answers[0])) is is_returned
 
 
+@pytest.mark.parametrize(("value", "pending"), [(b"3 ", 0xFF01), (b"", 0xFF00), (b"  ", 0xFF00)])
+@pytest.mark.parametrize("returns_unknown_keys", [False, True])
+def test_the_value_of_a_count_is_not_matched(value: bytes, pending: int, returns_unknown_keys: bool) -> None:
+    """PS3.4 C.4.1.1.4: 0xFF01 is for matching that is not supported, too. The count is answered."""
+    peer = Peer("ws", "CT1", return_unknown_keys=returns_unknown_keys)
+    answers = served(FakeIndex(1), request(identifier(element(0x00201208, "IS", value))), peer)
+    assert statuses(answers) == [pending, 0x0000]
+    assert "NumberOfStudyRelatedInstances" in content(answers[0])
+
+
+def test_what_is_no_uid_is_named() -> None:
+    answers = served(FakeIndex(), request(identifier(element(0x0020000E, "UI", b"1.x"), level=b"SERIES")))
+    assert statuses(answers) == [0xA900]
+    assert (
+        elements_of(answers[0].command)[Element.ERROR_COMMENT].rstrip() == b"SeriesInstanceUID is not a UID"
+    )
+
+
 def series_without_study() -> bytes:
     return element(0x00080052, "CS", b"SERIES") + element(0x0020000E, "UI", b"1.2\0")
 

@@ -52,7 +52,8 @@ CASES = [
 def test_the_table(of, kind: type[errors.PacsNodeError], code: int) -> None:
     found, comment = of(kind("what is said here is ours"))
     assert found == code
-    if kind is errors.InvalidIdentifier:
+    is_of_query = of is not status.of_store and kind is errors.InvalidUID
+    if kind is errors.InvalidIdentifier or is_of_query:
         assert comment == "what is said here is ours", "an Identifier's fault is said to who made it"
     else:
         assert comment

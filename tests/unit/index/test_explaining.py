@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pacsnode.dicom.attributes import Level
-from pacsnode.dicom.query import Range, Wildcard
+from pacsnode.dicom.query import Matching, Range, SingleValue, Wildcard, Words
 from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.index import plans
 from pacsnode.index.sqlite import SqliteIndex
@@ -34,7 +34,9 @@ def test_a_key_says_its_sql_its_values_and_its_index(index: SqliteIndex) -> None
 
 def test_a_look_up_says_what_leads_and_how_much_it_leaves(index: SqliteIndex) -> None:
     explained = index.explain(asking(Level.STUDY, PatientID="P1"))
-    assert explained.plan == "look up by patient_by_patient_id, sort some 3 below it: at once"
+    assert explained.plan == (
+        "look up by patient_by_patient_id, which leaves about 3 to read: all in one statement"
+    )
     assert explained.steps[0] == ("SEARCH patient USING INDEX patient_by_patient_id (patient_id_caseless=?)")
     assert explained.statement.parameters == ("p1", "P1")
 
@@ -44,8 +46,26 @@ def test_much_below_a_key_is_sorted_by_its_ids_first(
 ) -> None:
     monkeypatch.setattr(plans, "SORTED_AT_ONCE", 0)
     explained = index.explain(asking(Level.SERIES, StudyInstanceUID="1.2.1"))
-    assert explained.plan.endswith("their ids first, then page by page")
+    assert explained.plan.endswith("to read: sort their ids, then read page by page")
     assert explained.statement.sql.startswith("SELECT series.id FROM study INDEXED BY study_by_uid")
+
+
+@pytest.mark.parametrize(
+    ("asked", "place", "tables"),
+    [
+        (Words(("doe",)), "patient_name_part", ["patient_name_part"]),
+        (SingleValue("DOE=DOE"), "patient_by_name", ["patient_by_name"]),
+        (Wildcard("DOE*"), "patient_by_name and patient_name_part", ["patient_by_name", "patient_name_part"]),
+    ],
+)
+def test_a_name_says_where_it_is_looked_up(
+    index: SqliteIndex, asked: Matching, place: str, tables: list[str]
+) -> None:
+    explained = index.explain(asking(Level.STUDY, PatientName=asked))
+    assert explained.plan.startswith(f"look up by {place}, ")
+    assert [key.index for key in explained.keys] == [place]
+    known = ("patient_by_name", "patient_name_part")
+    assert [table for table in known if table in explained.statement.sql] == tables
 
 
 def test_a_walk_says_what_it_follows(index: SqliteIndex) -> None:

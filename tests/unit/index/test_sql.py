@@ -153,6 +153,14 @@ def test_a_walk_over_studies_follows_their_moments_without_sorting(index: Sqlite
     assert plan(index, compiled.floor(before=("9", 0))) == [walk]
 
 
+def test_studies_that_may_have_moved_cost_what_has_arrived(index: SqliteIndex) -> None:
+    arrived = sql.arrived_in(after=1, until=2, newest=3)
+    assert plan(index, arrived)[:2] == [
+        "SEARCH instance USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        "SEARCH series USING INTEGER PRIMARY KEY (rowid=?)",
+    ]
+
+
 @pytest.mark.parametrize("level", [Level.PATIENT, Level.SERIES, Level.IMAGE])
 def test_a_walk_over_others_runs_down_the_ids_without_sorting(index: SqliteIndex, level: Level) -> None:
     compiled = sql.Compiled(asking(level, "PatientName"))
