@@ -156,7 +156,7 @@ def test_a_walk_over_studies_follows_their_moments_without_sorting(index: Sqlite
 def test_studies_that_may_have_moved_cost_what_has_arrived(index: SqliteIndex) -> None:
     arrived = sql.arrived_in(after=1, until=2, newest=3)
     assert plan(index, arrived)[:2] == [
-        "SEARCH instance USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        "SEARCH instance USING INTEGER PRIMARY KEY (rowid>?)",
         "SEARCH series USING INTEGER PRIMARY KEY (rowid=?)",
     ]
 
