@@ -176,11 +176,3 @@ class Query:
     visibility: Visibility | None = None
     options: Options = BASELINE
     timezone: int | None = None
-
-    @property
-    def has_unsupported_keys(self) -> bool:
-        """Whether the requester is to hear that keys are not supported for existence or matching.
-
-        That is 0xFF01 (PS3.4 C.4.1.1.4).
-        """
-        return bool(self.unsupported or self.unsupported_items or self.unmatched)
