@@ -140,7 +140,7 @@ class RetrieveEnded:
 
     @property
     def has_failed(self) -> bool:
-        """Whether something was not sent, all or a part."""
+        """Whether it ended in neither success nor a cancel: something failed, or was sent with a warning."""
         return self.status not in (_SUCCESS, _CANCEL)
 
 

@@ -13,11 +13,11 @@ from pydicom.uid import UID
 from pacsnode.dicom import temporal
 from pacsnode.dicom.attributes import (
     ATTRIBUTES,
-    BY_TAG,
     INSTANCE_AVAILABILITY,
     QUERY_RETRIEVE_LEVEL,
     RETRIEVE_AE_TITLE,
     SPECIFIC_CHARACTER_SET,
+    STANDARD,
     TIME_OF,
     TIMEZONE_OFFSET_FROM_UTC,
     Attribute,
@@ -89,7 +89,9 @@ def _all_items(sequence: Attribute) -> tuple[Attribute, ...]:
     """Return the items of a sequence of the table, or of one in its items, by its tag."""
     nested = [one for known in ATTRIBUTES for one in known.items if one.tag == sequence.tag]
     return (
-        BY_TAG[sequence.tag].items if sequence.tag in BY_TAG else max((one.items for one in nested), key=len)
+        STANDARD.by_tag[sequence.tag].items
+        if sequence.tag in STANDARD.by_tag
+        else max((one.items for one in nested), key=len)
     )
 
 
@@ -115,7 +117,7 @@ def encode_query(query: Query, transfer_syntax_uid: str = EXPLICIT_LITTLE) -> by
         item = values[tag][1]
         assert isinstance(item, dict)
         item[UNKNOWN_IN_ITEM] = ("LO", None)
-    values |= {tag: ("LO", None) for tag in query.unsupported if tag not in BY_TAG}
+    values |= {tag: ("LO", None) for tag in query.unsupported if tag not in STANDARD.by_tag}
     if query.asks_retrieve_ae_title:
         values[RETRIEVE_AE_TITLE] = ("AE", None)
     if query.asks_instance_availability:

@@ -56,13 +56,11 @@ class Peer:
     allow: frozenset[Service] = ALL_SERVICES
     strict_hierarchy: bool = False  # a missing higher-level unique key is 0xA900, not a relational query
     return_unknown_keys: bool = False  # keys that are not supported come back with zero length, not left out
-    character_sets: CharacterSetRule = (
-        AS_SAID  # of its data sets and queries; an override is for answers, too
-    )
+    # Of its data sets and queries; an override is for answers, too.
+    character_sets: CharacterSetRule = AS_SAID
     sources: Sources | None = None  # where it may call from
-    max_associations: int = (
-        0  # at the same time, and of a C-MOVE to it; 0 is what all AE titles may have, and one
-    )
+    # At the same time, and of a C-MOVE to it; 0 is what all AE titles may have, and one.
+    max_associations: int = 0
     move_destinations: frozenset[str] | None = None  # names of the peers that it may have images sent to
     sees: tuple[Sees, ...] | None = None
 

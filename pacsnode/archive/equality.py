@@ -34,7 +34,7 @@ from pacsnode.dicom.part10 import parse_meta
 from pacsnode.dicom.uid import is_deflated, is_encapsulated
 from pacsnode.errors import RequestError, UnreadableDataSet
 from pacsnode.storage.base import Readable
-from pacsnode.storage.reading import chunks_of
+from pacsnode.storage.reading import bytes_of, chunks_of
 
 _MAX_DECODED_BYTES = 256 << 20
 _MAX_ELEMENTS = 1_000_000  # about two seconds
@@ -73,8 +73,7 @@ def same_elements(first: Readable, second: Readable) -> bool:
 
 
 def _digest(readable: Readable) -> bytes:
-    head = bytearray(min(_META_BYTES, readable.length))
-    meta = parse_meta(bytes(head[: readable.read_into(memoryview(head), 0)]))
+    meta = parse_meta(bytes_of(readable, min(_META_BYTES, readable.length), 0))
     chunks = chunks_of(readable, meta.data_set_offset)
     if is_deflated(meta.transfer_syntax_uid):
         chunks = _inflated(chunks)

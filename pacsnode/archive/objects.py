@@ -1,8 +1,8 @@
 """Where an instance's bytes lie, opened and checked: the spool or the storage.
 
 An instance moves from the spool to the storage while it is served. The index names its place; if it has just
-moved, the other place has it. Damaged bytes are never given out: length and CRC32C are compared before the
-first byte.
+moved, the other place has it. Damaged bytes are never given out: `open_checked` compares length and CRC32C before
+the first byte, and what a retrieve sends is compared by `read_ahead`.
 """
 
 from pacsnode.errors import DamagedObject, ObjectNotFound
@@ -48,17 +48,12 @@ class Objects:
         """Open an instance whose length and CRC32C are as recorded; raises `DamagedObject` otherwise."""
         readable = self.open(located)
         try:
-            check(readable, located)
+            check_length(readable, located)
+            check_crc32c(crc32c_of(readable), located)
         except BaseException:
             readable.close()
             raise
         return readable
-
-
-def check(readable: Readable, located: Located) -> None:
-    """Compare an open instance with what the index recorded; raises `DamagedObject`."""
-    check_length(readable, located)
-    check_crc32c(crc32c_of(readable), located)
 
 
 def check_length(readable: Readable, located: Located) -> None:

@@ -21,10 +21,10 @@ from itertools import compress
 import google_crc32c
 
 from pacsnode.archive.objects import check_crc32c, check_length
-from pacsnode.errors import DamagedObject, PacsNodeError
+from pacsnode.errors import PacsNodeError
 from pacsnode.index.base import Located
 from pacsnode.storage.base import Readable
-from pacsnode.storage.reading import bytes_of
+from pacsnode.storage.reading import bytes_of, chunks_of
 
 HEAD_BYTES = 1 << 20
 NOT_WANTED = "its transfer syntax or SOP class was not accepted"
@@ -204,14 +204,11 @@ class ReadAhead:
         located = prepared.located
         check_length(readable, located)
         held = bytes_of(readable, min(located.file_length, HEAD_BYTES), 0)
-        crc32c, offset = google_crc32c.value(held), len(held)
-        while offset < located.file_length and not self._is_closed:
-            piece = bytes_of(readable, _PIECE_BYTES, offset)
-            if not piece:
-                raise DamagedObject(
-                    f"instance {located.sop_instance_uid}: its file ends at {offset} of {located.file_length} bytes"
-                )
-            crc32c, offset = google_crc32c.extend(crc32c, piece), offset + len(piece)
+        crc32c = google_crc32c.value(held)
+        for piece in chunks_of(readable, len(held), _PIECE_BYTES):
+            if self._is_closed:
+                break
+            crc32c = google_crc32c.extend(crc32c, piece)
         check_crc32c(crc32c, located)
         prepared.cost = max(len(held), _LEAST_BYTES)
         prepared.head = memoryview(held)[prepared.offset :]

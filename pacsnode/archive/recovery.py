@@ -37,7 +37,7 @@ from pacsnode.spool import Entry, Spool
 from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Readable
 from pacsnode.storage.files import FileReadable
-from pacsnode.storage.reading import crc32c_of
+from pacsnode.storage.reading import bytes_of, crc32c_of
 
 _PAGE = 1000
 _META_BYTES = 4096
@@ -188,5 +188,4 @@ def header_of(
 
 
 def _head(readable: Readable, length: int) -> bytes:
-    buffer = bytearray(min(length, readable.length))
-    return bytes(buffer[: readable.read_into(memoryview(buffer), 0)])
+    return bytes_of(readable, min(length, readable.length), 0)

@@ -36,7 +36,7 @@ from pacsnode.database.writer import Writer
 from pacsnode.errors import ConfigError, OutOfResources, TemporaryError
 from pacsnode.mounts import file_system_of
 
-__all__ = ["LOCK_WAIT_SECONDS", "Check", "Database", "Migration", "version_of"]
+__all__ = ["LOCK_WAIT_SECONDS", "Database", "Migration", "version_of"]
 
 T = TypeVar("T")
 CheckpointMode = Literal["PASSIVE", "FULL", "RESTART", "TRUNCATE"]

@@ -27,12 +27,12 @@ from pacsnode.dicom.catalogue import Attribute, Catalogue, KeyType, Level, Sourc
 __all__ = [
     "ATTRIBUTES",
     "BY_KEYWORD",
-    "BY_TAG",
     "INSTANCE_AVAILABILITY",
     "QUERY_RETRIEVE_LEVEL",
     "RETRIEVE_AE_TITLE",
     "SPECIFIC_CHARACTER_SET",
     "STANDARD",
+    "STEERING",
     "TIMEZONE_OFFSET_FROM_UTC",
     "TIME_OF",
     "UNIQUE_KEY",
@@ -292,7 +292,6 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     *(_attribute(Level.IMAGE, *row) for row in _IMAGE),
 )
 STANDARD = Catalogue(ATTRIBUTES)
-BY_TAG = STANDARD.by_tag
 BY_KEYWORD = STANDARD.by_keyword
 TIME_OF: Mapping[Attribute, Attribute] = {
     date: BY_KEYWORD[time]
@@ -307,3 +306,12 @@ QUERY_RETRIEVE_LEVEL = 0x00080052
 RETRIEVE_AE_TITLE = 0x00080054
 INSTANCE_AVAILABILITY = 0x00080056
 TIMEZONE_OFFSET_FROM_UTC = 0x00080201
+STEERING = frozenset(
+    {
+        SPECIFIC_CHARACTER_SET,
+        QUERY_RETRIEVE_LEVEL,
+        RETRIEVE_AE_TITLE,
+        INSTANCE_AVAILABILITY,
+        TIMEZONE_OFFSET_FROM_UTC,
+    }
+)

@@ -1,9 +1,14 @@
 """What an attribute of the index is, and a catalogue of them (PS3.4 C.6.1.1, C.6.2.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from types import MappingProxyType
+
+# Kinds of Value Representations (PS3.5 6.1.2.3, 6.2).
+CHARACTER_SET_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # what (0008,0005) governs
+INDENTED_VRS = frozenset({"LT", "ST", "UT"})  # spaces at the beginning are significant
+SINGLE_VRS = frozenset({"LT", "ST", "UR", "UT"})  # never multi-valued: a backslash is text
 
 
 class Level(IntEnum):
@@ -67,6 +72,21 @@ class Attribute:
                 name += "_"
             name += char.lower()
         return name
+
+
+def sequences_in(attributes: Iterable[Attribute]) -> frozenset[int]:
+    """Return the tags of the sequences among attributes."""
+    return frozenset(one.tag for one in attributes if one.vr == "SQ")
+
+
+def is_creator(tag: int) -> bool:
+    """Return whether an element reserves a block of private elements (PS3.5 7.8.1)."""
+    return bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
+
+
+def creator_of(raw: bytes) -> str:
+    """Return the private creator that an element names (PS3.5 7.8.1)."""
+    return raw.strip(b" \0").decode("ascii", "replace")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

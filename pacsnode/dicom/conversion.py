@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from pacsnode.dicom import charset
-from pacsnode.dicom.catalogue import Attribute
+from pacsnode.dicom.catalogue import CHARACTER_SET_VRS, INDENTED_VRS, Attribute, sequences_in
 from pacsnode.dicom.encoding import Encoding
 from pacsnode.dicom.items import items_of
 
@@ -24,8 +24,6 @@ Conversion = Callable[[bytes, CharacterSets, Encoding], str]
 _PADDING = " \0"
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _BYTES_PER_CHARACTER = 8  # at most, escape sequences included; a value is cut to that before it is decoded
-_TEXT_VRS = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))  # that (0008,0005) governs (PS3.5 6.1.2.3)
-_INDENTED_VRS = frozenset(("LT", "ST", "UT"))  # leading spaces are part of the text (PS3.5 6.2)
 
 
 def conversion(attribute: Attribute, *, is_overridden: bool = False) -> Conversion:
@@ -63,7 +61,7 @@ class _Sequence:
             one.tag: (one.keyword, conversion(one, is_overridden=is_overridden)) for one in attribute.items
         }
         self._wanted = frozenset((*self._conversions, _SPECIFIC_CHARACTER_SET))
-        self._sequences = frozenset(one.tag for one in attribute.items if one.vr == "SQ")
+        self._sequences = sequences_in(attribute.items)
         self._last_tag = max(self._wanted)
 
     def __call__(self, raw: bytes, character_sets: CharacterSets, how: Encoding) -> str:
@@ -90,7 +88,7 @@ class _Sequence:
 def _text_conversion(vr: str) -> Conversion:
     limit = MAX_CHARACTERS_LT if vr == "LT" else MAX_CHARACTERS
     limit_bytes = limit * _BYTES_PER_CHARACTER
-    is_governed, leading = vr in _TEXT_VRS, "" if vr in _INDENTED_VRS else _PADDING
+    is_governed, leading = vr in CHARACTER_SET_VRS, "" if vr in INDENTED_VRS else _PADDING
     normalized = str if vr == "PN" else charset.normalized
 
     def convert(raw: bytes, character_sets: CharacterSets, how: Encoding) -> str:  # noqa: ARG001

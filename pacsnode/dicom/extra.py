@@ -17,16 +17,13 @@ from pydicom.datadict import (
 )
 
 from pacsnode.dicom.attributes import (
-    INSTANCE_AVAILABILITY,
-    QUERY_RETRIEVE_LEVEL,
-    RETRIEVE_AE_TITLE,
-    SPECIFIC_CHARACTER_SET,
     STANDARD,
-    TIMEZONE_OFFSET_FROM_UTC,
+    STEERING,
     Attribute,
     KeyType,
     Level,
 )
+from pacsnode.dicom.catalogue import SINGLE_VRS
 from pacsnode.dicom.encoding import PIXEL_DATA_GROUP
 
 EXPECTED = "a keyword, a tag GGGG,EEEE, or GGGG,xxEE:CREATOR for a private attribute"
@@ -51,19 +48,11 @@ VRS = (
     "UT",
 )
 
-_STEERING = (
-    SPECIFIC_CHARACTER_SET,
-    QUERY_RETRIEVE_LEVEL,
-    RETRIEVE_AE_TITLE,
-    INSTANCE_AVAILABILITY,
-    TIMEZONE_OFFSET_FROM_UTC,
-)
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?", re.ASCII)
 # What stands in the way of JSON paths and of SQL is in no creator of a device.
 _PRIVATE = re.compile(
     r"\(?([0-9A-Fa-f]{4}),xx([0-9A-Fa-f]{2})\)?:([^\x00-\x1f\x7f-\uffff\"'\\]{1,64})", re.ASCII
 )
-_SINGLE_VRS = frozenset(("LT", "ST", "UR", "UT"))  # a backslash in them is text (PS3.5 6.2)
 
 # PS3.3 C.7.1 Patient and Clinical Trial Subject; C.7.2 General Study, Patient Study, Clinical Trial Study, and the
 # visit and request that C.3 puts beside them; C.7.3 and C.7.5 General Series, Clinical Trial Series, General Equipment,
@@ -151,7 +140,7 @@ def _refuse_impossible(tag: int, keyword: str) -> None:
         raise ValueError(f"{keyword} is private: expected GGGG,xxEE:CREATOR")
     if group < 0x0008 or group >= PIXEL_DATA_GROUP or not tag & 0xFFFF:
         raise ValueError(f"{keyword} cannot be asked for: expected an attribute of the groups 0008 to 7FDE")
-    if tag in _STEERING:
+    if tag in STEERING:
         raise ValueError(f"{keyword} steers queries, it is never matched")
 
 
@@ -171,7 +160,7 @@ def _vr(keyword: str, known: str, said: str | None) -> str:
 
 
 def _is_multi_valued(vr: str, multiplicity: str) -> bool:
-    return multiplicity != "1" and vr not in _SINGLE_VRS
+    return multiplicity != "1" and vr not in SINGLE_VRS
 
 
 def _dictionary_vr(tag: int) -> str:

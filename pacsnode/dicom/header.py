@@ -18,6 +18,7 @@ from pacsnode.dicom.attributes import (
     Level,
     Source,
 )
+from pacsnode.dicom.catalogue import creator_of, is_creator, sequences_in
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.conversion import CharacterSets, Conversion, character_sets_of, conversion
 from pacsnode.dicom.deflate import first_answer, inflated
@@ -98,7 +99,7 @@ class _Wanted:
         stored = [one for one in catalogue.attributes if one.source is Source.STORED]
         public = [one for one in (*stored, ZONES[Level.IMAGE]) if not one.creator]
         self.conversions = {one.tag: (one.keyword, converted(one)) for one in public}
-        self.sequences = frozenset(one.tag for one in public if one.vr == "SQ")
+        self.sequences = sequences_in(public)
         self.private = tuple((one, converted(one)) for one in stored if one.creator)
         blocks = (tag for one, _ in self.private for tag in _in_any_block(one.tag))
         self.tags = frozenset((*self.conversions, SPECIFIC_CHARACTER_SET, *blocks))
@@ -168,19 +169,16 @@ def _private_values(
     found: Mapping[int, bytes], wanted: _Wanted, character_sets: CharacterSets, how: encoding.Encoding
 ) -> dict[str, str]:
     """Return the private values: those in the blocks that their creators have reserved in this data set."""
+    blocks = sorted((tag, creator_of(raw)) for tag, raw in found.items() if is_creator(tag))
     values = {}
     for attribute, convert in wanted.private:
         group, element = attribute.tag & 0xFFFF0000, attribute.tag & 0xFF
-        for block in range(0x10, 0x100):
-            creator = found.get(group | block)
-            raw = found.get(group | block << 8 | element) if creator else None
-            if creator and raw and _is_creator(creator, attribute.creator):
-                values[attribute.keyword] = convert(raw, character_sets, how).replace("\0", " ")
+        for tag, creator in blocks:
+            if tag & 0xFFFF0000 != group or creator != attribute.creator:
+                continue
+            if raw := found.get(group | (tag & 0xFF) << 8 | element):
+                values[attribute.keyword] = convert(raw, character_sets, how)
     return {keyword: text for keyword, text in values.items() if text}
-
-
-def _is_creator(raw: bytes, creator: str) -> bool:
-    return raw.strip(b" \0").decode("ascii", "replace") == creator
 
 
 def _validated_uids(found: Mapping[int, bytes]) -> list[str]:

@@ -16,6 +16,7 @@ from pacsnode.dicom.attributes import (
     RETRIEVE_AE_TITLE,
     SPECIFIC_CHARACTER_SET,
     STANDARD,
+    STEERING,
     TIME_OF,
     TIMEZONE_OFFSET_FROM_UTC,
     UNIQUE_KEY,
@@ -24,6 +25,7 @@ from pacsnode.dicom.attributes import (
     Level,
     Source,
 )
+from pacsnode.dicom.catalogue import creator_of, sequences_in
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.key_reading import EVERY_TAG, KeyReader, is_structure
 from pacsnode.dicom.keys import invalid, is_count
@@ -43,16 +45,6 @@ from pacsnode.errors import InvalidIdentifier
 
 MAX_CHARACTER_SET_BYTES = 256  # of (0008,0005); each answer may repeat it
 
-
-_STEERING = frozenset(
-    {
-        SPECIFIC_CHARACTER_SET,
-        QUERY_RETRIEVE_LEVEL,
-        RETRIEVE_AE_TITLE,
-        INSTANCE_AVAILABILITY,
-        TIMEZONE_OFFSET_FROM_UTC,
-    }
-)
 _ISSUER_OF_PATIENT_ID = BY_KEYWORD["IssuerOfPatientID"]
 
 _Elements = tuple[dict[int, bytes], encoding.Encoding]
@@ -184,7 +176,7 @@ class _Request:
 
     def unsupported(self, known: Mapping[int, Attribute]) -> list[int]:
         """Return the tags of which the requester is to hear that they were left out (0xFF01, PS3.4 C.4.1.1.4)."""
-        return [tag for tag in self.values if not (tag in known or tag in _STEERING or is_structure(tag))]
+        return [tag for tag in self.values if not (tag in known or tag in STEERING or is_structure(tag))]
 
     def unique_keys(self) -> tuple[Attribute, ...]:
         """Return the unique keys of the model down to the level asked for."""
@@ -247,12 +239,12 @@ class _Request:
         if not tag >> 16 & 1:
             return self.catalogue.by_tag.get(tag)
         creator = self.values.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF, b"")
-        return self.catalogue.private(tag, creator.strip(b" \0").decode("ascii", "replace"))
+        return self.catalogue.private(tag, creator_of(creator))
 
 
 @lru_cache(maxsize=8)
 def _sequences(catalogue: Catalogue) -> frozenset[int]:
-    return frozenset(one.tag for one in catalogue.attributes if one.vr == "SQ")
+    return sequences_in(catalogue.attributes)
 
 
 def _elements(identifier: bytes, transfer_syntax_uid: str, sequences: frozenset[int]) -> _Elements:

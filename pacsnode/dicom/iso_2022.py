@@ -18,7 +18,7 @@ import re
 from functools import lru_cache
 
 from pacsnode.dicom.character_sets import ASCII, DESIGNATIONS, KANA, ROMAJI, GraphicSet, Repertoire
-from pacsnode.dicom.codec import read
+from pacsnode.dicom.codec import read, written
 
 _ESCAPE = "\x1b"
 _LONG_ESCAPES = (b"$(", b"$)")
@@ -175,9 +175,8 @@ class _Writer:
 @lru_cache(maxsize=8192)
 def _encoded(char: str, one: GraphicSet) -> bytes | None:
     """Return a character in this set, None if it is not in there."""
-    try:
-        raw = char.encode(one.codec)
-    except UnicodeEncodeError:
+    raw = written(char, one.codec)
+    if raw is None:
         return None
     is_shifted = raw.startswith(one.shift)
     raw, lowest = raw.removeprefix(one.shift), 0x80 if one.bytes_per_character == 1 else 0xA1

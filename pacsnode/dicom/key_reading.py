@@ -5,15 +5,14 @@ Unlike what is stored, a question that cannot be read whole is refused: to leave
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import NamedTuple
 
 from pacsnode.dicom import charset, items
-from pacsnode.dicom.catalogue import Attribute
+from pacsnode.dicom.catalogue import CHARACTER_SET_VRS, Attribute, is_creator, sequences_in
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.dicom.conversion import character_sets_of
 from pacsnode.dicom.encoding import DELIMITERS, SEQUENCE_DELIMITATION, Encoding
-from pacsnode.dicom.keys import CASE_VRS, CHARACTER_SET_VRS, check_order, invalid, matching_of
+from pacsnode.dicom.keys import CASE_VRS, check_order, invalid, matching_of
 from pacsnode.dicom.query import Items, Key, Matching, Options
 
 MAX_KEY_BYTES = 256 << 10  # of all values of a key that is no UID
@@ -70,7 +69,7 @@ class KeyReader:
         asked = [
             tag for tag in sorted(item.values) if not is_structure(tag) and tag != _SPECIFIC_CHARACTER_SET
         ]
-        by_tag, is_known = _by_tag(attribute), True
+        by_tag, is_known = {one.tag: one for one in attribute.items}, True
         for tag in asked:
             if tag not in by_tag:
                 is_known = False
@@ -96,15 +95,13 @@ def is_structure(tag: int) -> bool:
 
     That is a group length, a stray item, or the creator of a private block.
     """
-    is_creator = bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
-    return tag & 0xFFFF == 0 or tag >> 16 == DELIMITERS or is_creator
+    return tag & 0xFFFF == 0 or tag >> 16 == DELIMITERS or is_creator(tag)
 
 
 def _single_item(attribute: Attribute, raw: bytes, how: Encoding) -> items.Item | None:
     if len(raw) > items.MAX_BYTES:
         raise invalid(attribute, f"{attribute.keyword} is longer than {items.MAX_BYTES} bytes")
-    sequences = frozenset(one.tag for one in attribute.items if one.vr == "SQ")
-    found = list(items.items_of(raw, how, EVERY_TAG, EVERY_TAG[-1], sequences))
+    found = list(items.items_of(raw, how, EVERY_TAG, EVERY_TAG[-1], sequences_in(attribute.items)))
     if len(found) > 1:
         raise invalid(attribute, f"{attribute.keyword} has several items, one is allowed")
     if not found and len(raw) >= _ITEM_HEADER_BYTES:
@@ -116,11 +113,6 @@ def _single_item(attribute: Attribute, raw: bytes, how: Encoding) -> items.Item 
 
 def _own_sets(values: Mapping[int, bytes]) -> tuple[str, ...]:
     return character_sets_of(values.get(_SPECIFIC_CHARACTER_SET, b"")[:_MAX_CHARACTER_SET_BYTES])
-
-
-@lru_cache(maxsize=128)
-def _by_tag(sequence: Attribute) -> Mapping[int, Attribute]:
-    return {one.tag: one for one in sequence.items}
 
 
 def _text(attribute: Attribute, raw: bytes, how: Encoding, character_sets: tuple[str, ...]) -> str:

@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 
 from pacsnode.dicom import charset, names, temporal, uid
 from pacsnode.dicom.attributes import Attribute, Source
+from pacsnode.dicom.catalogue import INDENTED_VRS, SINGLE_VRS
 from pacsnode.dicom.query import (
     BASELINE,
     AllOf,
@@ -51,14 +52,10 @@ MAX_COMPARED = 256  # plain values of a key that are compared one by one: names,
 
 WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})  # PS3.4 C.2.2.2.4
 EMPTY_VRS = WILDCARD_VRS | {"DA", "DT", "TM"}  # PS3.4 C.2.2.2.7
-CASE_VRS = frozenset(
-    {"CS", "LO", "LT", "SH", "ST", "UC", "UT"}
-)  # that may be compared without regard to case
+# That may be compared without regard to case.
+CASE_VRS = frozenset({"CS", "LO", "LT", "SH", "ST", "UC", "UT"})
 _ALL_OF_VRS = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})  # PS3.4 C.2.2.2.8
 _LOOKED_UP_VRS = frozenset({"AE", "AS", "CS", "LO", "SH", "UC"})
-_TEXT_VRS = frozenset({"LT", "ST", "UR", "UT"})  # never multi-valued (PS3.5 6.2)
-_LEADING_VRS = frozenset({"LT", "ST", "UT"})  # spaces at the beginning are significant (PS3.5 6.2)
-CHARACTER_SET_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # PS3.5 6.1.2.3
 
 _EMPTY = '""'
 _STARS = re.compile(r"\*{2,}")
@@ -77,9 +74,7 @@ def matching_of(
     A DT without an offset is in the `timezone`, in UTC if that is None. The order of the ends of ranges is for
     `check_order`.
     """
-    if attribute.source is Source.CONSTANT:
-        return None
-    if is_count(attribute):
+    if attribute.source is Source.CONSTANT or is_count(attribute):
         return None
     values = _values(attribute, text)
     if not values:
@@ -131,8 +126,8 @@ def _is_ordered(vr: str, low: str | None, high: str | None) -> bool:
 
 def _values(attribute: Attribute, text: str) -> list[str]:
     """Return the values without padding and without doubles; empty ones say nothing. A NUL is a space everywhere."""
-    leading = "" if attribute.vr in _LEADING_VRS else " "
-    several = [text] if attribute.vr in _TEXT_VRS else text.split("\\")
+    leading = "" if attribute.vr in INDENTED_VRS else " "
+    several = [text] if attribute.vr in SINGLE_VRS else text.split("\\")
     values = dict.fromkeys(value.replace("\0", " ").rstrip(" ").lstrip(leading) for value in several)
     return [value for value in values if value]
 

@@ -62,9 +62,6 @@ from pacsnode.dicom.query import (
 from pacsnode.dicom.visibility import Trait, Visibility
 
 NUMERIC_VRS = frozenset({"IS", "DS", "US", "UL", "UV", "SS", "SL", "SV", "FL", "FD"})
-CASE_VRS = frozenset(
-    {"CS", "LO", "LT", "SH", "ST", "UC", "UT"}
-)  # that may be compared without regard to case
 
 Item = Mapping[str, object]  # keyword -> text, or the items of a sequence within
 

@@ -49,7 +49,7 @@ class Range:
 
     For DA the ends are `YYYYMMDD`. For TM they are digits as sent without colons, of any precision
     (`10`, `1030`, `103000.25`): the low end means its first instant, the high end its last. For DT they are
-    `YYYYMMDDHHMMSS.ffffff` in UTC, or as sent where the request gave no offset: that counts as UTC, too.
+    `YYYYMMDDHHMMSS.ffffff` in UTC.
     """
 
     low: str | None

@@ -6,6 +6,7 @@ UIDs, which are the only values that can be nothing else once they are valid.
 
 from collections.abc import Iterator, Sequence
 
+from pacsnode.dicom import temporal
 from pacsnode.dicom.attributes import Attribute
 from pacsnode.dicom.character_sets import are_defined
 from pacsnode.dicom.matching import NUMERIC_VRS
@@ -102,7 +103,8 @@ def _sets(character_sets: tuple[str, ...]) -> str:
 
 
 def _offset(minutes: int) -> str:
-    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+    text = temporal.offset_text(minutes)
+    return f"{text[:3]}:{text[3:]}"
 
 
 class _Wording:

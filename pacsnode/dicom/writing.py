@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from pacsnode.dicom import charset
-from pacsnode.dicom.catalogue import Attribute
+from pacsnode.dicom.catalogue import CHARACTER_SET_VRS, Attribute
 from pacsnode.dicom.character_sets import repertoire
-from pacsnode.dicom.encoding import ITEM, Encoding
-from pacsnode.dicom.keys import CHARACTER_SET_VRS
+from pacsnode.dicom.encoding import Encoding
 
 MAX_VALUE_BYTES = 65_534  # the longest even 16-bit length (PS3.5 7.1.2)
 
@@ -29,6 +28,7 @@ class Writer:
     def __init__(self, how: Encoding) -> None:
         self._is_implicit = how.is_implicit
         self._order = how.order.name
+        self._item_tag = how.order.item
         self._short = tuple(self.length(number, "US") for number in range(_TABLED_LENGTHS))
         self._long = tuple(self.length(number, "UT") for number in range(_TABLED_LENGTHS))
 
@@ -102,8 +102,7 @@ class Writer:
             if raw is None:
                 return None
             content += self.element(attribute.tag, attribute.vr, raw)
-        tag = b"".join(number.to_bytes(2, self._order) for number in (ITEM >> 16, ITEM & 0xFFFF))
-        return tag + len(content).to_bytes(4, self._order) + content
+        return self._item_tag + len(content).to_bytes(4, self._order) + content
 
     def _value_of(self, attribute: Attribute, value: object, character_sets: tuple[str, ...]) -> bytes | None:
         if isinstance(value, list):

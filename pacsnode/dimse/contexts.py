@@ -88,11 +88,6 @@ def negotiate(
 ) -> Answer:
     """Decide on each proposed context. `may` tells what the caller is allowed."""
     decisions, contexts, roles = [], {}, {}
-    answered = {
-        abstract_syntax: answer
-        for abstract_syntax, fields in _OPTIONS.items()
-        if (answer := extended.answer(request.extended.get(abstract_syntax, b""), fields))
-    }
     for proposal in request.proposals:
         proposed = request.roles.get(proposal.abstract_syntax, DEFAULT_ROLES)
         result, transfer_syntax, granted = _decide(
@@ -104,7 +99,10 @@ def negotiate(
                 proposal.abstract_syntax,
                 transfer_syntax,
                 granted,
-                answered.get(proposal.abstract_syntax, b""),
+                extended.answer(
+                    request.extended.get(proposal.abstract_syntax, b""),
+                    _OPTIONS.get(proposal.abstract_syntax, ()),
+                ),
             )
             if proposal.abstract_syntax in request.roles:
                 roles[proposal.abstract_syntax] = granted

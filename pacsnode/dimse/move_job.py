@@ -38,7 +38,6 @@ from pacsnode.index.base import Located
 
 log = logging.getLogger(__name__)
 
-STALLED_SECONDS = 300.0
 _MAX_LOSSES = 2  # of one instance
 _TAKE_SECONDS = 1.0
 _GRACE_SECONDS = 2.0  # for an instance that is being sent, before its connection is cut
@@ -70,7 +69,7 @@ class MoveJob:
         *,
         retrieve: Retrieve,
         lines: Lines,
-        endurance: Endurance | None = None,
+        endurance: Endurance,
     ) -> None:
         """`lines` counts the associations of all jobs, by destination."""
         self.order = order
@@ -81,7 +80,7 @@ class MoveJob:
         self.ahead = retrieve.read_ahead(
             plan, is_wanted=lambda located: kind_of(located) not in self._refused
         )
-        self.endurance = endurance or Endurance(stalled_seconds=STALLED_SECONDS)
+        self.endurance = endurance
         self.precedence = retrieve.precedence
         self._parts = list(parts_of(plan))
         self._ends = [end for end, _ in self._parts]

@@ -34,9 +34,8 @@ class Rules:
     max_data_set_bytes: int = 4 << 30
     duplicates: DuplicatePolicy = DuplicatePolicy.KEEP_BOTH
     duplicates_of: Mapping[str, DuplicatePolicy] = field(default_factory=dict)
-    stalled_seconds: float = (
-        300.0  # without an instance delivered, before the destination of a C-MOVE is given up
-    )
+    # Without an instance delivered, before the destination of a C-MOVE is given up.
+    stalled_seconds: float = 300.0
     number: int = 0
 
 

@@ -95,7 +95,7 @@ def get_sub_operations(
     if is_cancelled():
         return
     while not has_heard_cancel():
-        prepared = ahead.take(min(_LOOK_SECONDS, PENDING_SECONDS))
+        prepared = ahead.take(_LOOK_SECONDS)
         if prepared is None:
             if ahead.is_exhausted:
                 return

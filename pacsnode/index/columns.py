@@ -25,10 +25,8 @@ def as_number(text: str) -> tuple[int | float | str, bool]:
     return value, True
 
 
-def as_folded(attribute: Attribute, text: str) -> str | None:
-    """Return a person name as it is matched, each value for itself; of other text what `lookups` says."""
-    if attribute in lookups.CASELESS:
-        return lookups.other_case(text)
+def as_folded(attribute: Attribute, text: str) -> str:
+    """Return a person name as it is matched, each value for itself."""
     if not attribute.multi_valued:
         return folded(text)
     return "\\".join(folded(value) for value in text.split("\\") if value)
@@ -64,7 +62,7 @@ class Columns:
 
     def __init__(self, level: Level, extra: tuple[Attribute, ...] = ()) -> None:
         stored = schema.TABLES[level].stored
-        self._level = level
+        self._stored = stored
         self.keywords = tuple(attribute.keyword for attribute in (*stored, *extra))
         numeric = [a for a in stored if schema.is_numeric(a)]
         changed = [a for a in stored if schema.is_packed(a) or schema.names_in(a)]
@@ -72,9 +70,18 @@ class Columns:
         self._plain = tuple((a.keyword, a.column) for a in plain)
         self._changed = tuple((a.keyword, a.column, keeping(a)) for a in changed)
         self._numeric = tuple((a.keyword, a.column) for a in numeric)
-        self._folded = tuple((a.keyword, f"{a.column}_folded", a) for a in stored if schema.is_folded(a))
-        caseless = [a for a in lookups.CASELESS if a.level is level]
-        self._folded += tuple((a.keyword, f"{a.column}_other_case", a) for a in caseless)
+        self._beside: tuple[tuple[str, str, Callable[[str], Value]], ...] = (
+            *(
+                (a.keyword, f"{a.column}_folded", partial(as_folded, a))
+                for a in stored
+                if schema.is_folded(a)
+            ),
+            *(
+                (a.keyword, f"{a.column}_other_case", lookups.other_case)
+                for a in lookups.CASELESS
+                if a.level is level
+            ),
+        )
         self._extra = {attribute.keyword: attribute for attribute in extra}
         columns = [f'"{one[1]}"' for one in self._all()] + (["as_sent"] if numeric else []) + ["extra"]
         self.names = ", ".join(columns)
@@ -96,9 +103,7 @@ class Columns:
             row.append(number)
             if is_lossy:
                 as_sent[keyword] = text
-        for keyword, _, attribute in self._folded:
-            text = get(keyword)
-            row.append(as_folded(attribute, text) if text else None)
+        row += [keep(text) if (text := get(keyword)) else None for keyword, _, keep in self._beside]
         if self._numeric:
             row.append(json.dumps(as_sent) if as_sent else None)
         row.append(self._extra_of(values) if self._extra else None)
@@ -118,8 +123,9 @@ class Columns:
 
     def read(self, extra: str | None, row: Iterable[Value]) -> dict[str, str]:
         """Return what a row has, from its `extra` and the columns of `Table.stored`."""
-        stored = schema.TABLES[self._level].stored
-        values = {a.keyword: str(value) for a, value in zip(stored, row, strict=True) if value is not None}
+        values = {
+            a.keyword: str(value) for a, value in zip(self._stored, row, strict=True) if value is not None
+        }
         return values | (json.loads(extra) if extra else {})
 
     def _extra_of(self, values: Mapping[str, str]) -> str | None:
@@ -133,7 +139,7 @@ class Columns:
         return as_json(found) if found else None
 
     def _all(self) -> tuple[tuple[str, str] | tuple[str, str, object], ...]:
-        return (*self._plain, *self._changed, *self._numeric, *self._folded)
+        return (*self._plain, *self._changed, *self._numeric, *self._beside)
 
 
 def columns_of(catalogue: Catalogue) -> Mapping[Level, Columns]:

@@ -4,8 +4,7 @@ Pure. Values are always bound; identifiers come from our own table. The few plac
 
 - GLOB is the wildcard match: case-sensitive, `*` and `?` as in DICOM, and only `[` to be escaped (PS3.4
   C.2.2.2.4). It does not backtrack exponentially.
-- Several values stand in one text, joined by backslashes. A JSON array made of them in SQL splits them:
-  `json_quote` writes each backslash as two, and those two become the seam.
+- Several values stand in one text, joined by backslashes, and are split there (`fragments.split_at`).
 - Every condition but that of an empty value is false or NULL where the attribute has no value, and so are those that
   are made of them by AND and OR.
 
@@ -32,7 +31,7 @@ from pacsnode.dicom.query import (
     Words,
 )
 from pacsnode.dicom.uid import packed, validated
-from pacsnode.dicom.zones import ZONES
+from pacsnode.dicom.zones import ZONES, is_adjusted
 from pacsnode.index import instants, schema, spellings, values
 from pacsnode.index.fragments import (
     NOTHING,
@@ -43,13 +42,13 @@ from pacsnode.index.fragments import (
     in_blobs,
     in_numbers,
     in_texts,
+    split_at,
 )
 from pacsnode.index.values import Value
 
-_TIMES = frozenset(TIME_OF.values())
-_ONE_BY_ONE = frozenset(
-    {*matching.NUMERIC_VRS, "PN"}
-)  # the others are compared as they are, or looked up in a list
+# The others are compared as they are, or looked up in a list.
+_ONE_BY_ONE = frozenset({*matching.NUMERIC_VRS, "PN"})
+_QUOTED_BACKSLASH = r"\\"  # json_quote writes it as two
 
 
 def condition(key: Key, timezone: int | None = None) -> Fragment:
@@ -127,8 +126,7 @@ def _moments(date: Attribute, asked: Moments, timezone: int | None) -> Fragment:
 def _in_zone(value: Value, timezone: int | None) -> Value:
     """Return the value as it is in the requester's time zone (PS3.4 C.2.2.2)."""
     attribute = value.attribute
-    is_moved = attribute.vr == "DT" or attribute in TIME_OF or attribute in _TIMES
-    if timezone is None or attribute.level not in ZONES or not is_moved:
+    if timezone is None or not is_adjusted(attribute):
         return value
     time = values.of(TIME_OF[attribute]).text if attribute in TIME_OF else "NULL"
     zones = _zones(attribute.level)
@@ -152,7 +150,7 @@ def _any_value(key: Key, value: Value, asked: Matching) -> Fragment:
     # A name is split as it is, and as it is folded where it is compared so.
     whole = value.text if isinstance(asked, Words) else value.matched
     one = _value(key, values.one_of(value, "one"), asked)
-    listed = f"""json_each('[' || replace(json_quote({whole}), '\\\\', '","') || ']') AS one"""
+    listed = f"json_each({split_at(whole, _QUOTED_BACKSLASH)}) AS one"
     return Fragment(f"EXISTS (SELECT 1 FROM {listed} WHERE one.value <> '' AND ") + one + Fragment(")")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pacsnode.dicom.query import Key, Query
-from pacsnode.index import conditions, plans
+from pacsnode.index import conditions
 from pacsnode.index.fragments import Fragment
 from pacsnode.index.leading import drivers_of
 from pacsnode.index.plans import Plan
@@ -64,8 +64,7 @@ def _words(compiled: Compiled, plan: Plan) -> str:
         part = ", between the dates asked for" if compiled.order.is_narrow else ""
         return f"walk along {along}{part}"
     index = plan.driver.index or _SEVERAL
-    is_little = plan.below <= plans.SORTED_AT_ONCE
-    read = "all in one statement" if is_little else "sort their ids, then read page by page"
+    read = "all in one statement" if plan.is_sorted_at_once else "sort their ids, then read page by page"
     return f"look up by {index}, which leaves about {plan.below} to read: {read}"
 
 

@@ -24,6 +24,7 @@ class Fragment:
 
 
 NOTHING = Fragment("0")
+NOT_ASCII = "*[^\x01-\x7f]*"  # as a GLOB pattern
 
 
 def joined(fragments: Sequence[Fragment], separator: str) -> Fragment:
@@ -57,6 +58,16 @@ def after(prefix: str) -> str:
     """Return the first text behind all those that begin with the prefix, in the order of UTF-8."""
     last = ord(prefix[-1]) + 1
     return prefix[:-1] + chr(0xE000 if last == 0xD800 else last)  # surrogates are no characters
+
+
+def beginning(pattern: str) -> str:
+    """Return what everything begins with that a DICOM pattern covers."""
+    return pattern.partition("*")[0].partition("?")[0]
+
+
+def split_at(value: str, seam: str) -> str:
+    """Return the SQL of a JSON array of the parts of a text; the seam is as `json_quote` writes it."""
+    return f"""'[' || replace(json_quote({value}), '{seam}', '","') || ']'"""
 
 
 def in_texts(value: str, texts: Sequence[str]) -> Fragment:

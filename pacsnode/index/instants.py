@@ -82,7 +82,9 @@ def _utc_within(value: str, wanted: Range) -> Fragment:
 
 
 def _date_within(value: str, wanted: Range) -> Fragment:
-    return _dates_between(value, wanted) + Fragment(f" AND {_is_date(value)}")
+    first, last = wanted.low and temporal.date(wanted.low), wanted.high and temporal.date(wanted.high)
+    ends = first or "00010101", last or "99991231"
+    return Fragment(f"{value} BETWEEN ? AND ? AND {_is_date(value)}", ends)
 
 
 def _time_within(value: str, wanted: Range) -> Fragment:
@@ -90,11 +92,6 @@ def _time_within(value: str, wanted: Range) -> Fragment:
     last = temporal.instants(wanted.high) if wanted.high is not None else None
     ends = first[0] if first else 0, last[1] if last else _END_OF_TIME
     return Fragment(f"{_microseconds(value)} BETWEEN ? AND ?", ends)
-
-
-def _dates_between(value: str, wanted: Range) -> Fragment:
-    first, last = wanted.low and temporal.date(wanted.low), wanted.high and temporal.date(wanted.high)
-    return Fragment(f"{value} BETWEEN ? AND ?", (first or "00010101", last or "99991231"))
 
 
 def between(date: str, time: str, shift: str | None, wanted: Moments) -> Fragment:

@@ -16,10 +16,11 @@ from pacsnode.dicom import matching
 from pacsnode.dicom.attributes import Attribute, Level
 from pacsnode.dicom.query import AnyOf, Key, Matching, SingleValue, ValueList, Wildcard, Words
 from pacsnode.index import conditions, instants, lookups, schema, spellings
-from pacsnode.index.fragments import Fragment, after, in_texts, joined
+from pacsnode.index.fragments import Fragment, after, beginning, in_texts, joined
 
 _HIGHEST = chr(0x10FFFF)
 _PARTS = "patient_name_part"
+_BY_NAME = schema.INDEX_OF["PatientName"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _text(attribute: Attribute, asked: Matching) -> Fragment | None:
         case ValueList(several):
             return in_texts(value, [matching.without_case(one) for one in several])
         case Wildcard(pattern):
-            return _prefixed(value, _beginning(matching.without_case(pattern)))
+            return _prefixed(value, beginning(matching.without_case(pattern)))
         case _:
             return None
 
@@ -102,14 +103,13 @@ def _names(asked: Matching) -> list[tuple[str, Fragment]]:
     """
     match asked:
         case Words(words):
-            parts = [_part(_beginning(word)) for word in words]
+            parts = [_part(beginning(word)) for word in words]
             return [(_PARTS, ids) for ids in parts if ids is not None]
         case SingleValue(wanted) | Wildcard(wanted):
             begins = spellings.beginnings(wanted)
-            ids = None if begins is None else _spelling(begins)
-            by_name = schema.INDEX_OF["PatientName"]
-            place = by_name if begins is None or begins.group is None else f"{by_name} and {_PARTS}"
-            return [] if ids is None else [(place, ids)]
+            if begins is None or (ids := _spelling(begins)) is None:
+                return []
+            return [(_BY_NAME if begins.group is None else f"{_BY_NAME} and {_PARTS}", ids)]
         case _:
             return []
 
@@ -119,18 +119,14 @@ def _spelling(begins: spellings.Beginnings) -> Fragment | None:
     group = None if begins.group is None else _part(f"={begins.group}")
     if name is None or (begins.group is not None and group is None):
         return None
-    ids = Fragment("SELECT id FROM patient INDEXED BY patient_by_name WHERE ") + name
+    ids = Fragment(f"SELECT id FROM patient INDEXED BY {_BY_NAME} WHERE ") + name
     return ids if group is None else ids + Fragment(" UNION ALL ") + group
 
 
-def _part(beginning: str) -> Fragment | None:
+def _part(begins: str) -> Fragment | None:
     """Return the statement for the patients with a part of a name that begins so."""
-    found = _prefixed("part", beginning)
+    found = _prefixed("part", begins)
     return None if found is None else Fragment(f"SELECT patient AS id FROM {_PARTS} WHERE ") + found
-
-
-def _beginning(pattern: str) -> str:
-    return pattern.partition("*")[0].partition("?")[0]
 
 
 def _prefixed(value: str, prefix: str) -> Fragment | None:

@@ -12,12 +12,14 @@
 keep them.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pacsnode.database import Migration
 from pacsnode.dicom import charset, names
 from pacsnode.dicom.attributes import BY_KEYWORD, Attribute
 from pacsnode.dicom.matching import without_case
+from pacsnode.index.fragments import NOT_ASCII
 from pacsnode.index.schema import INDEX_OF, TABLES
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def _change(database: "sqlite_utils.Database") -> None:
     for attribute in CASELESS:
         for statement in _caseless_column(attribute):
             database.execute(statement)
-        _fill_other_case(database.conn, attribute)
+        fill(database.conn, attribute, "_other_case", other_case)
     for patient, name in database.conn.execute(_NAMES).fetchall():
         keep_parts(database.conn, patient, name)
 
@@ -94,11 +96,14 @@ def _caseless_column(attribute: Attribute) -> tuple[str, ...]:
     )
 
 
-def _fill_other_case(connection: "sqlite3.Connection", attribute: Attribute) -> None:
+def fill(
+    connection: "sqlite3.Connection", attribute: Attribute, suffix: str, make: Callable[[str], str | None]
+) -> None:
+    """Make the column beside an attribute's anew for all texts that are not ASCII."""
     table, column = TABLES[attribute.level].name, attribute.column
-    rows = connection.execute(f"SELECT id, {column} FROM {table} WHERE {column} GLOB ?", ("*[^\x01-\x7f]*",))
-    found = [(other_case(text), row_id) for row_id, text in rows.fetchall()]
-    connection.executemany(f"UPDATE {table} SET {column}_other_case = ? WHERE id = ?", found)
+    rows = connection.execute(f"SELECT id, {column} FROM {table} WHERE {column} GLOB ?", (NOT_ASCII,))
+    made = [(make(text), row_id) for row_id, text in rows.fetchall()]
+    connection.executemany(f"UPDATE {table} SET {column}{suffix} = ? WHERE id = ?", made)
 
 
 MIGRATION = Migration(3, _change)

@@ -4,6 +4,7 @@ What an older version did not read is empty in its rows, until a rebuild of the 
 A later change of the attribute table needs a further version that does what version 2 does: add what is missing.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pacsnode.database import Migration
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import sqlite_utils
 
 _OF_IMAGE = ("common INTEGER", "timezone_offset_from_utc")
-_NOT_ASCII = "*[^\x01-\x7f]*"
 _COMMON = "CREATE TABLE IF NOT EXISTS image_common (id INTEGER PRIMARY KEY, content_hash INTEGER NOT NULL)"
 _COMMON_INDEX = "CREATE INDEX IF NOT EXISTS image_common_by_hash ON image_common (content_hash)"
 
@@ -55,13 +55,7 @@ def _add(database: "sqlite_utils.Database", table: str, columns: tuple[str, ...]
 def _fold_anew(connection: "sqlite3.Connection", table: Table) -> None:
     """Fold names as this version does: without accents and width. Plain ASCII stays as it was."""
     for attribute in filter(is_folded, table.stored):
-        column, found = attribute.column, []
-        rows = connection.execute(
-            f"SELECT id, {column} FROM {table.name} WHERE {column} GLOB ?", (_NOT_ASCII,)
-        )
-        for row_id, text in rows.fetchall():
-            found.append((as_folded(attribute, text), row_id))
-        connection.executemany(f"UPDATE {table.name} SET {column}_folded = ? WHERE id = ?", found)
+        lookups.fill(connection, attribute, "_folded", partial(as_folded, attribute))
 
 
 MIGRATIONS = (

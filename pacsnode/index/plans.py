@@ -26,6 +26,11 @@ class Plan:
     driver: Driver | None
     below: int = 0
 
+    @property
+    def is_sorted_at_once(self) -> bool:
+        """Whether what is below the key is read, sorted and answered by one statement."""
+        return self.below <= SORTED_AT_ONCE
+
 
 def probe(driver: Driver, level: Level) -> Fragment:
     """Return the statement for how many rows a driver leaves, and how many entities of the level are below them."""

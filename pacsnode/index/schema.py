@@ -54,11 +54,6 @@ class Table:
         return (*own, ZONES[self.level]) if self.level in (Level.STUDY, Level.SERIES) else own
 
     @property
-    def computed(self) -> tuple[Attribute, ...]:
-        """The attributes that are kept over the children."""
-        return tuple(a for a in _of(self.level, Source.COMPUTED) if a not in _SPECIAL)
-
-    @property
     def visible(self) -> str:
         """The condition under which a row is answered."""
         if self.level is Level.IMAGE:
@@ -108,7 +103,7 @@ TABLES = {
     Level.IMAGE: Table("instance", Level.IMAGE, "series"),
 }
 
-# Attributes with an index of their own over the column that is matched, and its name.
+# Attributes that are looked up by an index, and its name; some over another column (`lookups`, `uid_hash`).
 INDEX_OF = {
     "PatientID": "patient_by_patient_id",
     "PatientName": "patient_by_name",

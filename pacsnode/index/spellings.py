@@ -1,13 +1,13 @@
 """Person names as SQL conditions on their folded form, with the meaning that `dicom.matching` gives them. Pure.
 
-The component groups of a name stand in one text, joined by `=`. A JSON array made of it in SQL splits them.
+The component groups of a name stand in one text, joined by `=`, and are split there (`fragments.split_at`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pacsnode.dicom import charset, names
-from pacsnode.index.fragments import Fragment, all_of, any_of, as_glob
+from pacsnode.index.fragments import NOT_ASCII, Fragment, all_of, any_of, as_glob, beginning, split_at
 
 Agreeing = Callable[[str, str], Fragment]
 
@@ -50,7 +50,7 @@ def _is_name(value: str, wanted: str, agrees: Agreeing) -> Fragment:
 
 
 def _groups(value: str) -> str:
-    return f"""'[' || replace(json_quote({value}), '=', '","') || ']'"""
+    return split_at(value, "=")
 
 
 def _group(value: str, at: int) -> str:
@@ -66,14 +66,13 @@ def with_words(value: str, words: Sequence[str], exact: Fragment) -> Fragment:
     for apostrophe in _APOSTROPHES:
         text = f"replace({text}, {apostrophe}, '')"
     can = [Fragment(f"{text} GLOB ?", (f"*{_BETWEEN}{as_glob(word)}*",)) for word in words]
-    is_possible = Fragment(f"{value} GLOB ? OR ", (_NOT_ASCII,)) + all_of(can)
+    is_possible = Fragment(f"{value} GLOB ? OR ", (NOT_ASCII,)) + all_of(can)
     return Fragment("CASE WHEN ") + is_possible + Fragment(" THEN ") + exact + Fragment(" END")
 
 
 # What stands between the words of a name, and what is no part of them, as far as it is ASCII (`names`).
 _BETWEEN = "[ \t\n\v\f\r\x1c\x1d\x1e\x1f\\^=,;./-]"
 _APOSTROPHES = ("''''", "'\"'", "'`'")
-_NOT_ASCII = "*[^\x01-\x7f]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +99,4 @@ def beginnings(pattern: str) -> Beginnings | None:
 
 def _literal(pattern: str) -> str:
     """Return what everything begins with that a pattern covers."""
-    shortest = names.patterns(pattern)[-1]
-    return shortest.partition("*")[0].partition("?")[0]
+    return beginning(names.patterns(pattern)[-1])

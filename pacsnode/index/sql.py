@@ -61,7 +61,11 @@ LOCATED = ", ".join(
 UPWARDS = "CROSS JOIN series ON series.id = instance.series CROSS JOIN study ON study.id = series.study"
 
 
-NEWEST_INSTANCE = Fragment("SELECT coalesce(max(id), 0) FROM instance")
+def _newest(table: str) -> Fragment:
+    return Fragment(f"SELECT coalesce(max(id), 0) FROM {table}")
+
+
+NEWEST_INSTANCE = _newest("instance")
 
 
 def arrived_in(*, after: int, until: int, newest: int) -> Fragment:
@@ -100,7 +104,7 @@ class Compiled:
 
     def newest(self) -> Fragment:
         """Return the statement for the highest id of the level's table."""
-        return Fragment(f"SELECT coalesce(max(id), 0) FROM {self._name}")
+        return _newest(self._name)
 
     def walk_probe(self) -> Fragment:
         """Return the statement for how many rows a walk passes, no further than beyond `PROBE_LIMIT`."""

@@ -128,15 +128,15 @@ class SqliteIndex:
 
     def find(self, query: Query, *, check: Check | None = None) -> Iterator[Sequence[Row]]:
         """See `Index.find`. A page may be empty: a long walk without matches lets the caller look up."""
-        if log.isEnabledFor(logging.DEBUG):
-            for line in self.explain(query).lines():
-                log.debug("%s: %s", query.level.name, line)
         compiled = sql.Compiled(query)
         newest = self._newest(compiled)
         plan = self._plan(compiled, newest)
+        if log.isEnabledFor(logging.DEBUG):
+            for line in self._explained(query, compiled, newest, plan).lines():
+                log.debug("%s: %s", query.level.name, line)
         if plan.driver is None:
             yield from self._walked(compiled, newest, check)
-        elif plan.below <= plans.SORTED_AT_ONCE:
+        elif plan.is_sorted_at_once:
             yield from self._keyed(compiled, plan.driver, check)
         else:
             yield from self._sorted(compiled, plan.driver, check)
@@ -222,13 +222,15 @@ class SqliteIndex:
         """Return how the first page of `find` is looked for."""
         compiled = sql.Compiled(query)
         newest = self._newest(compiled)
-        plan = self._plan(compiled, newest)
+        return self._explained(query, compiled, newest, self._plan(compiled, newest))
+
+    def _explained(self, query: Query, compiled: sql.Compiled, newest: int, plan: plans.Plan) -> Explanation:
         order = compiled.order
         if plan.driver is None:
             statement = compiled.walked(
                 before=order.start, floor=order.end, newest=newest, limit=FIRST_PAGE_ROWS
             )
-        elif plan.below <= plans.SORTED_AT_ONCE:
+        elif plan.is_sorted_at_once:
             statement = compiled.keyed(plan.driver)
         else:
             statement = compiled.ids(plan.driver)

@@ -20,7 +20,7 @@ class Jobs:
         return self._upkeep.start(number)
 
     def adopt(self, config: Config, number: int) -> None:
-        """See `Role.adopt`: it is recorded; the jobs themselves have no key that can change while they run."""
+        """See `Role.adopt`: it is recorded; of the jobs only what peers' texts are read in can change."""
         self._upkeep.adopt(config, number)
 
     def look(self) -> None:

@@ -11,15 +11,17 @@ from pacsnode.storage.files import FileReadable
 _CHUNK_BYTES = 1 << 20
 
 
-def chunks_of(readable: Readable, offset: int = 0) -> Iterator[bytes]:
-    """Yield the bytes from `offset` on in bounded chunks; raises `DamagedObject` if they end early."""
-    buffer = memoryview(bytearray(min(_CHUNK_BYTES, max(readable.length - offset, 1))))
+def chunks_of(readable: Readable, offset: int = 0, chunk_bytes: int = 0) -> Iterator[bytes]:
+    """Yield the bytes from `offset` on in chunks of a MiB, or of `chunk_bytes`.
+
+    Raises `DamagedObject` if they end early.
+    """
     while offset < readable.length:
-        size = readable.read_into(buffer[: readable.length - offset], offset)
-        if size == 0:
+        chunk = bytes_of(readable, min(chunk_bytes or _CHUNK_BYTES, readable.length - offset), offset)
+        if not chunk:
             raise DamagedObject(f"a stored file ends at {offset} of {readable.length} bytes")
-        offset += size
-        yield bytes(buffer[:size])
+        offset += len(chunk)
+        yield chunk
 
 
 def bytes_of(readable: Readable, size: int, offset: int) -> bytes:

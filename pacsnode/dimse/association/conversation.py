@@ -117,7 +117,7 @@ class Conversation:
 
         Responses that nobody waits for and late C-CANCELs are dropped, as they may cross with what they belong to.
         """
-        self._require_read()
+        self.skip_data_set()
         self._cancelled.clear()
         if self._parked is not None:
             parked, self._parked = self._parked, None
@@ -140,7 +140,7 @@ class Conversation:
 
         For a requestor that serves sub-operations while its own request is answered (C-GET SCU).
         """
-        self._require_read()
+        self.skip_data_set()
         message = self._next_message(self._timeouts.dimse)
         if message is None:
             raise MessageViolation("a release while a response is due")
@@ -279,10 +279,6 @@ class Conversation:
         self._is_release_requested = True  # state 8: nothing is read in it
         return None
 
-    def _require_read(self) -> None:
-        if self._unread is not None:
-            self.skip_data_set()
-
     # What goes out
 
     def respond(self, context: Context, command: bytes, data_set: bytes | None = None) -> None:
@@ -318,7 +314,7 @@ class Conversation:
         `MessageViolation`, since no asynchronous operations were negotiated.
         """
         while True:
-            self._require_read()
+            self.skip_data_set()
             if not self._is_release_requested:
                 self._reader.wait(self._timeouts.dimse)
             message = self._next_message(self._timeouts.dimse)
@@ -331,8 +327,6 @@ class Conversation:
                 raise MessageViolation("a request while a response is due")
             elif command.message_id_being_responded_to == message_id:
                 return message
-            else:
-                self.skip_data_set()
 
     def context_for(
         self, abstract_syntax: str, transfer_syntax: str, *, as_requestor: bool

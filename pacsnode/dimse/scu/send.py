@@ -95,10 +95,9 @@ def _send_one(sender: Sender, conversation: Conversation, file: _File) -> SendRe
     except OSError as error:
         return SendResult(file.path, meta.sop_instance_uid, None, f"cannot be read: {error.strerror}")
     try:
-        size = readable.length - meta.data_set_offset
         outgoing = Outgoing(meta.sop_class_uid, meta.sop_instance_uid, readable, meta.data_set_offset)
         answer: CommandSet = sender.store(context, outgoing)
     finally:
         readable.close()
     comment = answer.text(Element.ERROR_COMMENT)
-    return SendResult(file.path, meta.sop_instance_uid, answer.status, comment, size)
+    return SendResult(file.path, meta.sop_instance_uid, answer.status, comment, outgoing.length)

@@ -164,7 +164,8 @@ def test_an_entry_that_cannot_be_read_is_set_aside(parts: Parts, monkeypatch: py
     def fail(*_: object) -> int:
         raise OSError(5, os.strerror(5))
 
-    monkeypatch.setattr(os, "preadv", fail)
+    for call in ("pread", "preadv"):
+        monkeypatch.setattr(os, call, fail)
     assert recovered(parts)[0] == Recovered(set_aside=1)
 
 

@@ -92,7 +92,7 @@ def test_the_log_tells_it_at_debug_without_the_values(
 def test_nothing_is_explained_where_nobody_listens(
     index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SqliteIndex, "explain", None)
+    monkeypatch.setattr(SqliteIndex, "_explained", None)
     logging.getLogger("pacsnode.index.sqlite").setLevel(logging.INFO)
     try:
         assert list(index.find(asking(Level.STUDY)))
