@@ -29,6 +29,11 @@ def listening_socket(host: str, port: int) -> socket.socket:
     )
 
 
+def shown(host: str, port: int) -> str:
+    """Return an address as people write it: an IPv6 one in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def shared_counts(processes: int) -> int:
     """Return the descriptor of new shared memory for the counts of so many processes; the caller closes it."""
     descriptor = os.memfd_create("pacsnode-turns", os.MFD_CLOEXEC)

@@ -104,6 +104,7 @@ def request_command(
     has_data_set: bool = False,
     instance: str = "",
     destination: str = "",
+    priority: int = 0,
 ) -> bytes:
     """Return the command set of a request."""
     elements: list[tuple[int, bytes]] = [
@@ -113,7 +114,7 @@ def request_command(
     ]
     if destination:
         elements.append((Element.MOVE_DESTINATION, text(destination)))
-    elements.append((Element.PRIORITY, us(0)))
+    elements.append((Element.PRIORITY, us(priority)))
     elements.append((Element.COMMAND_DATA_SET_TYPE, us(A_DATA_SET if has_data_set else NO_DATA_SET)))
     if instance:
         elements.append((Element.AFFECTED_SOP_INSTANCE_UID, ui(instance)))

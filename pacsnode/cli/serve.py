@@ -64,10 +64,11 @@ def serve(
                 "data_dir": str(config.node.data_dir),
                 "configuration": str(loaded.file) if loaded.file else None,
             },
-            f"{config.dicom.ae_title} listens on {_host(at.host)}:{at.port}, "
+            f"{config.dicom.ae_title} listens on {shown(at.host, at.port)}, "
             f"data in {config.node.data_dir}, configuration {loaded.file or 'built in'}",
         )
 
+    from pacsnode.accepting import shown
     from pacsnode.processes.logs import configure
     from pacsnode.processes.serve import serve as serve_until_stopped
 
@@ -80,7 +81,3 @@ def serve(
     log_as_configured(config)
     serve_until_stopped(config, read=read, ready=ready)
     output.result({"stopped": True}, "stopped")
-
-
-def _host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pacsnode.accepting import shown
 from pacsnode.cli.exit_codes import CommandFailed, ExitCode
 from pacsnode.cli.output import Output, counted, printable
 from pacsnode.cli.program import Program, data_dir_option, json_option, pass_program
@@ -81,7 +82,7 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _heading(report: Mapping[str, Any], now: datetime) -> Iterator[str]:
-    where = ", ".join(f"{at['ae_title']} on {_host(at['host'])}:{at['port']}" for at in report["listening"])
+    where = ", ".join(f"{at['ae_title']} on {shown(at['host'], at['port'])}" for at in report["listening"])
     yield from _wrapped(
         f"node {report['node']}, pacsnode {report['version']}, process {report['pid']}, "
         f"up {_since(report['started_at'], now)}, configuration {report['snapshot']}",
@@ -89,10 +90,6 @@ def _heading(report: Mapping[str, Any], now: datetime) -> Iterator[str]:
         "  ",
     )
     yield from _wrapped(f"listens as {where or 'nobody'}, data in {report['data_dir']}", "", "  ")
-
-
-def _host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _processes(processes: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[str]:

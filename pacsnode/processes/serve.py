@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from pacsnode.accepting import listening_socket, shared_counts
+from pacsnode.accepting import listening_socket, shared_counts, shown
 from pacsnode.assembly.folders import locked
 from pacsnode.config import Config
 from pacsnode.dimse.admission import Admission, shared_memory
@@ -147,10 +147,9 @@ def _listening(host: str, port: int) -> socket.socket:
         return listening_socket(host, port)
     except OSError as error:
         kind = TemporaryError if error.errno == errno.EADDRINUSE else ConfigError
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         is_system = error.errno is not None and error.errno > 0
         reason = os.strerror(error.errno or 0) if is_system else error.strerror
-        raise kind(f"cannot serve {where}: {reason}") from error
+        raise kind(f"cannot serve {shown(host, port)}: {reason}") from error
 
 
 def _asked(data_dir: Path, report: Callable[[], Mapping[str, object]]) -> ReportSocket:

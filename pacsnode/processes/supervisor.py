@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 # Workers end within 20 s, and cut off what is left within 5 s more (dimse.server).
 STOP_SECONDS = 28.0
 _LATE_SECONDS = 1.0
-_LAST_BREATH_SECONDS = 0.1  # between looks, from the end of a child's socket to its own
+_LOOK_SECONDS = 0.1  # between looks, from the end of a child's socket to its own
 
 
 class SignalSource(Protocol):
@@ -172,7 +172,7 @@ class Supervisor:
         due += [post.start_at for post in self._posts if self._stop_by is None and post.pid is None]
         due.append(self._stop_by)
         if any(post.channel is not None and not post.channel.is_open for post in self._posts):
-            due.append(self._now() + _LAST_BREATH_SECONDS)
+            due.append(self._now() + _LOOK_SECONDS)
         if (beat := self._events.beat()) is not None:
             due.append(self._now() + beat)
         times = [at for at in due if at is not None]

@@ -21,6 +21,7 @@ from pydicom import dcmread
 
 from pacsnode.dicom.uid import EXPLICIT_VR_LITTLE_ENDIAN
 from pacsnode.dimse.association.acse import (
+    APPLICATION_CONTEXT_NAME,
     DEFAULT_ROLES,
     AssociateRequest,
     Decision,
@@ -33,10 +34,8 @@ from pacsnode.dimse.association.acse import (
 from pacsnode.dimse.association.command import A_DATA_SET, CommandField, CommandSet, Element, encode, ui, us
 from pacsnode.dimse.association.command import response as response_to
 from pacsnode.dimse.association.framing import Framing
+from pacsnode.dimse.association.pdu import A_RELEASE_RP, A_RELEASE_RQ, PDUType
 from tests.benchmarks.bare_receiver import MAX_PDU_BYTES, SWITCH_SECONDS, read_exactly
-
-_RELEASE_RQ, _RELEASE_RP = struct.pack(">BxIxxxx", 5, 4), struct.pack(">BxIxxxx", 6, 4)
-_A_ASSOCIATE_RQ, _P_DATA, _A_RELEASE_RQ = 1, 4, 5
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,11 @@ def moved(port: int, instances: list[Instance]) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         proposal = Proposal(1, instances[0].sop_class_uid, (EXPLICIT_VR_LITTLE_ENDIAN,))
-        request = AssociateRequest("DEST", "BARE", "1.2.840.10008.3.1.1.1", (proposal,), MAX_PDU_BYTES)
+        request = AssociateRequest("DEST", "BARE", APPLICATION_CONTEXT_NAME, (proposal,), MAX_PDU_BYTES)
         connection.sendall(encode_request(request, our_max_pdu_bytes=MAX_PDU_BYTES))
         accept = decode_accept(read_pdu(connection)[1])
         Line(connection, 1, accept.max_pdu_bytes).store_all(instances)
-        connection.sendall(_RELEASE_RQ)
+        connection.sendall(A_RELEASE_RQ)
         read_pdu(connection)
 
 
@@ -130,7 +129,7 @@ def serve(connection: socket.socket, instances: list[Instance], destination_port
     sop_class, storage_context, peer_max_pdu_bytes, command = instances[0].sop_class_uid, 0, 0, b""
     while True:
         kind, body = read_pdu(connection)
-        if kind == _A_ASSOCIATE_RQ:
+        if kind == PDUType.A_ASSOCIATE_RQ:
             request = decode_request(body)
             peer_max_pdu_bytes = request.max_pdu_bytes
             decisions = [
@@ -145,10 +144,10 @@ def serve(connection: socket.socket, instances: list[Instance], destination_port
                 request, decisions, roles if storage_context else {}, our_max_pdu_bytes=MAX_PDU_BYTES
             )
             connection.sendall(accept)
-        elif kind == _A_RELEASE_RQ:
-            connection.sendall(_RELEASE_RP)
+        elif kind == PDUType.A_RELEASE_RQ:
+            connection.sendall(A_RELEASE_RP)
             return
-        elif kind == _P_DATA:
+        elif kind == PDUType.P_DATA_TF:
             command, context_id, is_whole = _request(body, command)
             if not is_whole:
                 continue

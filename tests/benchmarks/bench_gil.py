@@ -88,6 +88,21 @@ class Asking:
             raise self._error
 
 
+def idle(node: ServedNode, folders: list[Path]) -> float:
+    """Return the instances a second of a node that does nothing else."""
+    rate = store_rate(node.remote, folders)
+    settle(node)
+    return rate
+
+
+def beside(node: ServedNode, folders: list[Path], indexed: int) -> tuple[float, int]:
+    """Return the instances a second of a node that answers a query meanwhile, and its answers."""
+    with Asking(node, indexed) as asking:
+        rate = store_rate(node.remote, folders)
+    settle(node)
+    return rate, asking.answered
+
+
 def measure(folder: Path, count: int, indexed: int, times: int) -> None:
     """Print the table."""
     fill(folder / "node", indexed)
@@ -99,23 +114,16 @@ def measure(folder: Path, count: int, indexed: int, times: int) -> None:
 
     with ServedNode(folder / "node") as node:
 
-        def idle(of: Path) -> float:
-            rate = store_rate(node.remote, [of])
-            settle(node)
-            return rate
-
-        def beside(of: Path) -> float:
-            with Asking(node, indexed) as asking:
-                rate = store_rate(node.remote, [of])
-            answered.append(asking.answered)
-            settle(node)
+        def beside_query(of: Path) -> float:
+            rate, count = beside(node, [of], indexed)
+            answered.append(count)
             return rate
 
         measures = {}
         for size, of in sent.items():
-            idle(of)
-            measures[f"{size} idle"] = lambda of=of: idle(of)
-            measures[f"{size} beside"] = lambda of=of: beside(of)
+            idle(node, [of])
+            measures[f"{size} idle"] = lambda of=of: idle(node, [of])
+            measures[f"{size} beside"] = lambda of=of: beside_query(of)
         rates = rounds.medians(times, measures)
     rows = [
         (

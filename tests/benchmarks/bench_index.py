@@ -25,19 +25,21 @@ ROOT = "1.2.826.0.1.3680043.8.498."
 INSTANCES_IN_SERIES, SERIES_IN_STUDY = 100, 3
 
 
-def arrivals(count: int, seed: int) -> Iterator[Arrival]:
-    """Yield a CT archive with UIDs as long as those of pydicom."""
+def arrivals(
+    count: int, seed: int, *, in_series: int = INSTANCES_IN_SERIES, in_study: int = SERIES_IN_STUDY
+) -> Iterator[Arrival]:
+    """Yield a CT archive with UIDs as long as those of pydicom; `in_series` instances, `in_study` series."""
     rng = random.Random(seed)
-    per_study = INSTANCES_IN_SERIES * SERIES_IN_STUDY
+    per_study = in_series * in_study
     values: dict[str, str] = {}
     study = series = ""
     for at in range(count):
         if at % per_study == 0:
             study, values = uid(rng), study_values(rng)
-        if at % INSTANCES_IN_SERIES == 0:
+        if at % in_series == 0:
             series = uid(rng)
-            values |= {"SeriesNumber": str(at // INSTANCES_IN_SERIES % SERIES_IN_STUDY + 1), "Modality": "CT"}
-        number = at % INSTANCES_IN_SERIES + 1
+            values |= {"SeriesNumber": str(at // in_series % in_study + 1), "Modality": "CT"}
+        number = at % in_series + 1
         own = image_values(rng, number)
         header = Header("1.2.840.10008.5.1.4.1.1.2", uid(rng), study, series, values | own, ("ISO_IR 100",))
         yield Arrival(

@@ -7,7 +7,6 @@ neither of which keeps anything. Both senders take turns within each round; of e
 empty answer is taken off. Then the resident memory of the worker that sends a study of many instances, against idle.
 """
 
-import os
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pacsnode.dimse import scu
 from pacsnode.dimse.association.requestor import Caller
 from pacsnode.dimse.scu import Remote
 from tests.benchmarks import rounds, slices
+from tests.benchmarks.clients import ENVIRONMENT, MAX_PDU_BYTES
 from tests.benchmarks.servers import forget_peak, resident_mb, settle
 from tests.interop.dcmtk import reserved_port, storescp
 from tests.served import ROOT, ServedNode
@@ -39,9 +39,7 @@ name = "dest"
 ae_title = "DEST"
 host = "127.0.0.1"
 port = {port}
-max_associations = {associations}
 """
-_ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 
 
 class BareSender:
@@ -67,7 +65,7 @@ class BareSender:
 
 def get_seconds(remote: Remote, study: str) -> float:
     """Retrieve a study with getscu, which drops what it gets; return how long it took."""
-    return _seconds("getscu", remote, study, "--ignore", "--max-pdu", "131072")
+    return _seconds("getscu", remote, study, "--ignore", "--max-pdu", str(MAX_PDU_BYTES))
 
 
 def move_seconds(remote: Remote, study: str) -> float:
@@ -79,7 +77,7 @@ def _seconds(program: str, remote: Remote, study: str, *options: str) -> float:
     keys = ("-S", "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}")
     command = [f"/usr/bin/{program}", "-aec", remote.ae_title, *options, *keys, remote.host, str(remote.port)]
     start = time.perf_counter()
-    subprocess.run(command, env=_ENVIRONMENT, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start
 
 
@@ -90,12 +88,12 @@ def rate(retrieve: partial[float], empty: partial[float], count: int) -> float:
 
 
 @contextmanager
-def served(folder: Path, destination_port: int, associations: int = 0) -> Iterator[ServedNode]:
+def served(folder: Path, destination_port: int) -> Iterator[ServedNode]:
     """Run a node that knows the destination."""
-    config = folder / f"config-{associations}.toml"
-    config.write_text(CONFIG.format(port=destination_port, associations=associations), encoding="utf-8")
+    config = folder / "config.toml"
+    config.write_text(CONFIG.format(port=destination_port), encoding="utf-8")
     program = (sys.executable, "-m", "pacsnode", "--config", str(config))
-    with ServedNode(folder / f"node-{associations}", program=program) as node:
+    with ServedNode(folder / "node", program=program) as node:
         yield node
 
 
@@ -121,7 +119,7 @@ def measure(folder: Path, large: int, small: int, memory: int, times: int) -> No
     with ExitStack() as started:
         port = started.enter_context(reserved_port())
         received = folder / "received"
-        started.enter_context(storescp(received, port, "--ignore", "-pdu", "131072", aet="DEST"))
+        started.enter_context(storescp(received, port, "--ignore", "-pdu", str(MAX_PDU_BYTES), aet="DEST"))
         node = started.enter_context(served(folder, port))
         bare = {name: started.enter_context(BareSender(path, port)) for name, path in sets.items()}
         for path in sets.values():

@@ -10,28 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.benchmarks import rounds, slices
-from tests.benchmarks.bench_gil import Asking, fill
-from tests.benchmarks.clients import store_rate
-from tests.benchmarks.servers import settle
+from tests.benchmarks.bench_gil import beside, fill, idle
 from tests.served import ServedNode
 
 WORKERS = (1, 2, 4)
 SENDERS = 4
-
-
-def idle(node: ServedNode, folders: list[Path]) -> float:
-    """Return the instances a second of a node that does nothing else."""
-    rate = store_rate(node.remote, folders)
-    settle(node)
-    return rate
-
-
-def beside(node: ServedNode, folders: list[Path], indexed: int) -> float:
-    """Return the instances a second of a node that answers a query meanwhile."""
-    with Asking(node, indexed):
-        rate = store_rate(node.remote, folders)
-    settle(node)
-    return rate
 
 
 def measure(folder: Path, large: int, small: int, indexed: int, times: int) -> None:
@@ -49,7 +32,9 @@ def measure(folder: Path, large: int, small: int, indexed: int, times: int) -> N
             for size, folders in sent.items():
                 idle(node, folders)
                 measures[f"{size} {workers} idle"] = lambda node=node, of=folders: idle(node, of)
-                measures[f"{size} {workers} beside"] = lambda node=node, of=folders: beside(node, of, indexed)
+                measures[f"{size} {workers} beside"] = lambda node=node, of=folders: beside(
+                    node, of, indexed
+                )[0]
         rates = rounds.medians(times, measures)
     rounds.table(
         ("C-STORE over 4 associations", "idle", "beside C-FIND"),

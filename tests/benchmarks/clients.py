@@ -25,7 +25,7 @@ MAX_PDU_BYTES = 131_072
 MAX_CONTEXTS = 128
 
 # Without TCP_NODELAY DCMTK sends a request in two segments, and Nagle's algorithm with delayed ACK adds 40 ms to each.
-_ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
+ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}
 _STATUS_SUCCESS = b"\0\0\0\x09\x02\0\0\0\0\0"  # the last element of a final response
 _SECONDS = 120.0
 
@@ -37,7 +37,7 @@ def storescu(remote: Remote, folder: Path, *, nice: int = 0) -> "subprocess.Pope
             "nice", "-n", str(nice), STORESCU, "-aec", remote.ae_title, "--max-pdu", str(MAX_PDU_BYTES), "+II", "+sd",
             remote.host, str(remote.port), str(folder),
         ],
-        env=_ENVIRONMENT,
+        env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )  # fmt: skip

@@ -13,7 +13,6 @@ as their programs come, but for what lets us in, and that Orthanc answers in UTF
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.interop import dcmtk
+from tests.interop.orthanc import orthanc as running_orthanc
 from tests.matrix import archive
 from tests.matrix.asking import OPTIONS, ROOTS, UNIQUE_KEYS, Answer, associated, by_pynetdicom
 from tests.matrix.cases import Case
@@ -53,23 +53,9 @@ class Server:
 @contextmanager
 def orthanc(folder: Path) -> Iterator[Server]:
     """Run Orthanc; it lets everybody store and find."""
-    folder.mkdir()
-    with dcmtk.reserved_port() as port:
-        settings = {
-            "StorageDirectory": str(folder / "storage"),
-            "IndexDirectory": str(folder / "storage"),
-            "HttpServerEnabled": False,
-            "DicomAet": "ORTHANC",
-            "DicomPort": port,
-            "DicomAlwaysAllowStore": True,
-            "DicomAlwaysAllowFind": True,
-            "DefaultEncoding": "Utf8",  # it answers in this one set, and Latin 1 would be its own choice
-            "Plugins": [],
-        }
-        configuration = folder / "orthanc.json"
-        configuration.write_text(json.dumps(settings), encoding="utf-8")
-        with running([str(ORTHANC), str(configuration)], folder, port):
-            yield Server("Orthanc", version_of(ORTHANC), "ORTHANC", port)
+    # It answers in this one set, and Latin 1 would be its own choice.
+    with dcmtk.reserved_port() as port, running_orthanc(folder, port, DefaultEncoding="Utf8"):
+        yield Server("Orthanc", version_of(ORTHANC), "ORTHANC", port)
 
 
 @contextmanager

@@ -26,13 +26,13 @@ _STATUS = re.compile(r"DIMSE Status\s*: 0x([0-9a-fA-F]{4})")
 _ENVIRONMENT = os.environ | {"TCP_NODELAY": "1", "LC_ALL": "C"}
 
 
-def tool(name: str) -> str:
-    """Return the path of a tool; skips the test without it, but fails in CI."""
-    path = shutil.which(name, path=_FOLDERS)
+def tool(name: str, folders: str = _FOLDERS) -> str:
+    """Return the path of a program; skips the test without it, but fails in CI."""
+    path = shutil.which(name, path=folders)
     if path is None:
         if os.environ.get("CI"):
-            pytest.fail(f"DCMTK's {name} is missing: in CI it is not optional")
-        pytest.skip(f"needs DCMTK's {name} in {_FOLDERS}")
+            pytest.fail(f"{name} is missing: in CI it is not optional")
+        pytest.skip(f"needs {name} in {folders}")
     return path
 
 
@@ -116,12 +116,17 @@ def storescp(folder: Path, port: int, *options: str, aet: str = "STORESCP") -> I
         wait_until_listening(process, port)
         yield Storescp(port, folder)
     finally:
-        process.terminate()
-        try:
-            process.wait(_START_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(_START_SECONDS)
+        end(process)
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Let a program end, and kill one that does not in time."""
+    process.terminate()
+    try:
+        process.wait(_START_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(_START_SECONDS)
 
 
 def wait_until_listening(process: "subprocess.Popen[bytes]", port: int) -> None:

@@ -1,35 +1,20 @@
 """Orthanc as a real process that receives: found by path, ended by process id."""
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from pacsnode.dimse import scu
 from pacsnode.dimse.association.requestor import Caller
 from pacsnode.dimse.scu import Remote
 from pacsnode.errors import NetworkError
 from tests.faults import bounded
-from tests.interop.dcmtk import wait_until_listening
+from tests.interop.dcmtk import end, tool, wait_until_listening
 
 _FOLDERS = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 _START_SECONDS = 20.0
-_END_SECONDS = 10.0
-
-
-def program() -> str:
-    """Return the path of Orthanc; skips the test without it, but fails in CI."""
-    path = shutil.which("Orthanc", path=_FOLDERS)
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("Orthanc is missing: in CI it is not optional")
-        pytest.skip(f"needs Orthanc in {_FOLDERS}")
-    return path
 
 
 def _answers(remote: Remote) -> bool:
@@ -42,8 +27,8 @@ def _answers(remote: Remote) -> bool:
 
 
 @contextmanager
-def orthanc(folder: Path, port: int, ae_title: str = "ORTHANC") -> Iterator[Remote]:
-    """Run Orthanc on a reserved port, ready to be called, while the context lasts."""
+def orthanc(folder: Path, port: int, ae_title: str = "ORTHANC", **further: object) -> Iterator[Remote]:
+    """Run Orthanc on a reserved port, with further settings, ready to be called, while the context lasts."""
     folder.mkdir()
     settings = {
         "StorageDirectory": str(folder),
@@ -54,20 +39,16 @@ def orthanc(folder: Path, port: int, ae_title: str = "ORTHANC") -> Iterator[Remo
         "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowFind": True,
         "Plugins": [],
+        **further,
     }
     config = folder / "orthanc.json"
     config.write_text(json.dumps(settings), encoding="utf-8")
     with (folder / "log").open("wb") as output:
-        process = subprocess.Popen([program(), str(config)], stdout=output, stderr=output)
+        process = subprocess.Popen([tool("Orthanc", _FOLDERS), str(config)], stdout=output, stderr=output)
     try:
         remote = Remote(ae_title, "127.0.0.1", port)
         wait_until_listening(process, port)
         assert any(_answers(remote) for _ in bounded(_START_SECONDS)), "Orthanc does not answer"
         yield remote
     finally:
-        process.terminate()
-        try:
-            process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(_END_SECONDS)
+        end(process)

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from pacsnode.accepting import YIELD_SECONDS, Turns
+from pacsnode.accepting import YIELD_SECONDS, Turns, shown
 from pacsnode.access.addresses import plain
 from pacsnode.dimse.association.endings import AssociationOver, ConnectionLost, PeerAborted
 from pacsnode.dimse.association.pdu import HEADER, abort_of, check_length
@@ -44,7 +44,7 @@ class Address:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return shown(self.host, self.port)
 
 
 class _Guest:

@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import google_crc32c
@@ -13,11 +12,11 @@ from hypothesis import strategies as st
 
 from pacsnode.archive import read_ahead as module
 from pacsnode.archive.read_ahead import NOT_WANTED, Prepared, ReadAhead
-from pacsnode.errors import DamagedObject, ObjectNotFound
+from pacsnode.errors import ObjectNotFound
 from pacsnode.index.base import Located
 from pacsnode.storage.base import Readable
 from pacsnode.storage.memory import BytesReadable
-from tests.factories import Parts, Sample, located
+from tests.factories import Parts, Sample
 
 WAIT = 20.0
 
@@ -278,14 +277,3 @@ def test_no_thread_and_no_descriptor_is_left(tmp_path: Path) -> None:
         ahead.close()
         assert len(os.listdir("/proc/self/fd")) == before
         assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
-
-
-def test_the_place_of_the_data_set_is_that_of_the_index() -> None:
-    sample = Sample()
-    place = replace(located(sample, 1))
-    ahead = ReadAhead([place], lambda _: BytesReadable(sample.file), max_bytes=1 << 20)
-    (prepared,) = taken(ahead)
-    assert bytes(prepared.head) == sample.data_set
-    with pytest.raises(DamagedObject):
-        module.check_crc32c(place.file_crc32c ^ 1, place)
-    ahead.close()

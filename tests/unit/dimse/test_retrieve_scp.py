@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -70,15 +70,23 @@ def heard() -> Heard:
     return Heard()
 
 
-def get_request(identifier: bytes = IDENTIFIER, message_id: int = 7) -> bytes:
-    return message(
-        5, request_command(CommandField.C_GET, STUDY_ROOT_GET, message_id, has_data_set=True), identifier
-    )
-
-
-def move_request(destination: str = "WS1", identifier: bytes = IDENTIFIER, message_id: int = 7) -> bytes:
+def get_request(identifier: bytes = IDENTIFIER, message_id: int = 7, *, priority: int = 0) -> bytes:
     command = request_command(
-        CommandField.C_MOVE, STUDY_ROOT_MOVE, message_id, has_data_set=True, destination=destination
+        CommandField.C_GET, STUDY_ROOT_GET, message_id, has_data_set=True, priority=priority
+    )
+    return message(5, command, identifier)
+
+
+def move_request(
+    destination: str = "WS1", identifier: bytes = IDENTIFIER, message_id: int = 7, *, priority: int = 0
+) -> bytes:
+    command = request_command(
+        CommandField.C_MOVE,
+        STUDY_ROOT_MOVE,
+        message_id,
+        has_data_set=True,
+        destination=destination,
+        priority=priority,
     )
     return message(7, command, identifier)
 
@@ -657,3 +665,38 @@ def test_in_order_of_series_number_and_instance_number(parts: Parts, heard: Hear
     uids = [elements_of(m.command)[Element.AFFECTED_SOP_INSTANCE_UID].decode().rstrip("\0") for m in sent]
     at = [int(uid.rpartition(".")[2]) for uid in uids]
     assert [numbers[one] for one in at] == sorted(numbers)
+
+
+# Priority
+
+
+class Recorder:
+    """Tells who was active and who gave way, by priority."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, int]] = []
+
+    @contextmanager
+    def active(self, priority: int) -> Iterator[None]:
+        self.said.append(("active", priority))
+        yield
+        self.said.append(("done", priority))
+
+    def give_way(self, priority: int) -> None:
+        self.said.append(("gives way", priority))
+
+
+@pytest.mark.parametrize("is_move", [False, True])
+def test_the_priority_of_a_retrieve_says_who_waits_for_whom(
+    parts: Parts, heard: Heard, monkeypatch: pytest.MonkeyPatch, *, is_move: bool
+) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr("pacsnode.archive.retrieve.Precedence", lambda: recorder)
+    if is_move:
+        with CalledPeer(destination(0, 0, 0)) as peer:
+            moved(parts, heard, move_request(priority=2), peer.port)
+    else:
+        sent = get_served(parts, heard, get_request(priority=2), stored(0, 0, 0))
+        stores = [one for one in sent if us_of(one.command, Element.COMMAND_FIELD) == CommandField.C_STORE]
+        assert [us_of(one.command, Element.PRIORITY) for one in stores] == [2, 2, 2]
+    assert recorder.said == [("active", 2), *[("gives way", 2)] * 3, ("done", 2)]

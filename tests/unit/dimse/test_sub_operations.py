@@ -159,6 +159,16 @@ def test_get_sends_in_order_and_tells_of_progress_between(parts: Parts, retrieve
     ]
 
 
+def test_get_tells_of_progress_no_more_often_than_the_pace_allows(
+    parts: Parts, retrieve: Retrieve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.Pace, "is_due", lambda _: False)
+    getting = Getting(retrieve, parts.everything(), answers(4))
+    getting.run()
+    assert getting.told == []
+    assert getting.counts.completed == 4
+
+
 @pytest.mark.parametrize("after", [0, 1, 3])
 def test_a_cancelled_get_stops(parts: Parts, retrieve: Retrieve, after: int) -> None:
     getting = Getting(retrieve, parts.everything(), answers(4))
@@ -171,7 +181,8 @@ def test_get_tells_that_it_is_there_while_the_store_is_slow(
     parts: Parts, retrieve: Retrieve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pending comes on time although nothing was sent, so that the requestor's time-out does not strike."""
-    monkeypatch.setattr(module, "PENDING_SECONDS", 0.01)
+    for name in ("PENDING_SECONDS", "_LOOK_SECONDS"):
+        monkeypatch.setattr(module, name, 0.01)
     opened, goes_on = retrieve.open, threading.Event()
 
     def slow(place: Located):

@@ -51,6 +51,10 @@ def test_version_2_has_the_columns_of_the_attribute_table(tmp_path: Path) -> Non
     assert statements(tmp_path / "index.db", 2) == "0441066a"
 
 
+def test_version_3_is_what_it_was(tmp_path: Path) -> None:
+    assert statements(tmp_path / "index.db", 3) == "1a31b734"
+
+
 def test_each_attribute_that_is_kept_has_a_column(index: SqliteIndex) -> None:
     read, missing = index._database.read, []
     for level, table in schema.TABLES.items():

@@ -5,6 +5,7 @@ dies    ends with 3 when it gets its snapshot
 fails   says that the configuration is wrong, and ends
 hangs   is ready, and is never heard of again, whatever it is told
 babbles is ready, and writes what is no message with a later heartbeat
+mute    is ready, hangs up, and stays
 deaf    does not end when told to, else is good
 waits   is never ready
 """
@@ -68,7 +69,9 @@ class FakeChild:
         self.channel.send(Ready(self.number))
         if self.is_worker:
             self.channel.send(Doorbell())
-        if self.behaviour == "hangs":
+        if self.behaviour == "mute":
+            self.socket.shutdown(socket.SHUT_RDWR)
+        if self.behaviour in ("hangs", "mute"):
             selectors.DefaultSelector().select(60)
 
 

@@ -13,6 +13,7 @@ from pacsnode.errors import ConfigError, PermanentError
 from pacsnode.processes import control
 from pacsnode.processes import post as posts
 from pacsnode.processes import supervisor as module
+from pacsnode.processes.post import State
 from tests.faults import bounded
 from tests.unit.processes.fake_child import FIRST
 from tests.unit.processes.supervising import BOUND, Running
@@ -39,6 +40,7 @@ def test_it_is_ready_when_all_are_and_ends_when_told() -> None:
         node.signals.send(signal.SIGTERM)
         node.hears("stopping")
         assert node.ended() is None
+        assert {post.state for post in node.posts} == {State.ENDED}
     assert all(is_gone(pid) for pid in pids if pid)
     assert node.accepting.fileno() == -1  # nobody can connect any more
 
@@ -99,6 +101,16 @@ def test_a_child_that_is_silent_is_killed_and_replaced(caplog: pytest.LogCapture
     assert "was ended by SIGKILL" in caplog.text
 
 
+def test_a_child_that_hangs_up_and_stays_is_killed_before_it_counts_as_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(posts, "SILENCE_SECONDS", 60.0)
+    monkeypatch.setattr(posts, "LAST_BREATH_SECONDS", 0.1)
+    with Running(worker=["mute"]) as node:
+        node.hears("ready")
+        node.until(lambda one: one["restarts"] == 1 and one["state"] == "ready", "worker 0")
+
+
 def test_a_child_that_babbles_is_killed_and_replaced(caplog: pytest.LogCaptureFixture) -> None:
     with Running(worker=["babbles"]) as node:
         node.hears("ready")
@@ -148,7 +160,7 @@ def test_a_new_configuration_is_handed_out_by_number(caplog: pytest.LogCaptureFi
         node.until(lambda one: one["snapshot"] == FIRST + 1, "jobs")
         node.posts[1].kill()
         node.until(lambda one: one["restarts"] == 1 and one["snapshot"] == FIRST + 1, "worker 0")
-        assert node.supervisor._config.dicom.port == Config().dicom.port  # a replaced one as its siblings
+        assert node.supervisor.config.dicom.port == Config().dicom.port  # a replaced one as its siblings
     assert "dicom.port has changed; it is taken over by a restart" in caplog.text
 
 
