@@ -77,7 +77,7 @@ def _seconds(program: str, remote: Remote, study: str, *options: str) -> float:
     keys = ("-S", "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}")
     command = [f"/usr/bin/{program}", "-aec", remote.ae_title, *options, *keys, remote.host, str(remote.port)]
     start = time.perf_counter()
-    subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start
 
 
