@@ -206,7 +206,7 @@ class _Walk:
         if vr in LONG_VRS:
             return tag, vr, order.uint32(forward.read(4), 0)[0]
         length = forward.odd_length(head, order)
-        return tag, UNKNOWN, length
+        return tag, UNKNOWN if has_vr(head, 0) else self._looked_up(around, tag, length), length
 
     def _looked_up(self, around: Surroundings, tag: int, length: int) -> bytes:
         """Return the VR of an element that carries none; a sequence shows by its first item."""
@@ -332,12 +332,11 @@ class _Walk:
 
     def _fragments(self, tag: int, vr: bytes, how: Encoding, write: Write) -> None:
         """Copy encapsulated Pixel Data (PS3.5 A.4)."""
+        name = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        if vr not in (b"OB", b"OW") or how is not EXPLICIT_LITTLE:
+            raise UnreadableDataSet(f"{name} has no length")
         if write is not _nowhere and not self._keeps_fragments:
-            raise UnreadableDataSet(
-                f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is compressed, and has to be decoded"
-            )
-        if vr not in LONG_VRS or how is not EXPLICIT_LITTLE:
-            raise UnreadableDataSet(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no length")
+            raise UnreadableDataSet(f"{name} is compressed, and has to be decoded")
         write(self._put(tag, vr, UNDEFINED_LENGTH))
         for _ in itertools.count():
             head = self._forward.read(8)
