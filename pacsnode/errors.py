@@ -19,6 +19,7 @@
         +-- DamagedObject          stored bytes that are not what was received
         +-- ObjectNotFound         an object that should be there and is not
         +-- ObjectExists           a create-only write to a name that is taken
+        +-- CannotConvert          an instance that does not exist in the transfer syntax asked for
         +-- ProgramFault           a statement of this program that SQLite cannot run
 
 Unknown exceptions count as temporary: the sender keeps its copy and tries again. An error is logged once, where
@@ -105,6 +106,10 @@ class ObjectNotFound(PermanentError):
 
 class ObjectExists(PermanentError):
     """A create-only write to a name that is taken."""
+
+
+class CannotConvert(PermanentError):
+    """An instance that cannot be converted; the text is for the peer too, and names nobody."""
 
 
 class ProgramFault(PermanentError):
