@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pacsnode.errors import CannotConvert
+from pacsnode.dicom.convertible import UNCOMPRESSED
+from pacsnode.dicom.reencoding import reencode
+from pacsnode.errors import CannotConvert, UnreadableDataSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,5 +22,10 @@ def transcode(source: BinaryIO, sink: BinaryIO, *, stored: str, wanted: str, lim
 
     Both files are seekable. Raises `CannotConvert`, after which `sink` holds something that is of no use.
     """
-    del source, sink, limits
-    raise CannotConvert(f"{stored} is not converted to {wanted}")
+    del limits
+    if stored not in UNCOMPRESSED or wanted not in UNCOMPRESSED:
+        raise CannotConvert(f"{stored} is not converted to {wanted}")
+    try:
+        reencode(source, sink, stored=stored, wanted=wanted)
+    except UnreadableDataSet as error:
+        raise CannotConvert(str(error)) from error
