@@ -121,7 +121,8 @@ class QueryAnswered:
 class RetrieveEnded:
     """A C-GET or C-MOVE was answered, or its requestor lost. `destination_ae_title` is empty for C-GET.
 
-    `comment` is the first reason of failure; `associations` are those to the destination.
+    `comment` is the first reason of failure; `associations` are those to the destination; `converted` is how many were
+    sent in another transfer syntax than they are stored in.
     """
 
     association_id: str
@@ -137,6 +138,7 @@ class RetrieveEnded:
     bytes_sent: int
     seconds: float
     associations: int = 0
+    converted: int = 0
 
     @property
     def has_failed(self) -> bool:

@@ -63,6 +63,9 @@ class Peer:
     max_associations: int = 0
     move_destinations: frozenset[str] | None = None  # names of the peers that it may have images sent to
     sees: tuple[Sees, ...] | None = None
+    transfer_syntaxes: tuple[
+        str, ...
+    ] = ()  # what it is sent, in order of preference; as stored if that says nothing
 
     def __post_init__(self) -> None:
         if not is_ae_title(comparable_ae_title(self.ae_title)):

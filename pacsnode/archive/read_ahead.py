@@ -10,6 +10,10 @@ however large they are: of a large one the first `HEAD_BYTES` are held, and the 
 Reading goes on once half of the limit is free, so that the threads do not take turns for each small instance.
 
 **Order.** Instances are given out in the order of the plan; one that is given back comes first.
+
+**Conversion.** An instance that whoever gets it takes in another transfer syntax only is converted here, so that this
+too happens while others are sent. What it is wanted in may not be known yet when it is read; then the one who sends it
+has it `converted`.
 """
 
 import threading
@@ -21,10 +25,10 @@ from itertools import compress
 import google_crc32c
 
 from pacsnode.archive.objects import check_crc32c, check_length
-from pacsnode.errors import PacsNodeError
+from pacsnode.errors import CannotConvert, PacsNodeError
 from pacsnode.index.base import Located
 from pacsnode.storage.base import Readable
-from pacsnode.storage.reading import bytes_of, chunks_of
+from pacsnode.storage.reading import bytes_of, chunks_of, crc32c_of
 
 HEAD_BYTES = 1 << 20
 NOT_WANTED = "its transfer syntax or SOP class was not accepted"
@@ -33,13 +37,34 @@ _LEAST_BYTES = 1 << 10  # what an instance counts at least
 _JOIN_SECONDS = 5.0
 
 
+# Opens an instance's data set in another transfer syntax; the callable tells whether it is still wanted.
+Converter = Callable[[Readable, int, str, str, Callable[[], bool]], Readable]
+
+
+def cannot_convert(_: Readable, __: int, stored: str, wanted: str, ___: Callable[[], bool]) -> Readable:
+    """Convert nothing: a `Converter` for who sends what is stored as it is."""
+    raise CannotConvert(f"{stored} is not converted to {wanted}")
+
+
 class Prepared:
     """One instance that is ready to be sent, or the reason (`refusal`) why it cannot be.
 
-    Its data set is `head`, and what follows up to the end of `readable`, if that is there, from `offset` on in it.
+    Its data set is in `transfer_syntax`; it is `head`, and what follows up to the end of `readable`, if that is there,
+    from `offset` on in it.
     """
 
-    __slots__ = ("cost", "head", "located", "losses", "number", "offset", "readable", "refusal")
+    __slots__ = (
+        "cost",
+        "head",
+        "is_unconvertible",
+        "located",
+        "losses",
+        "number",
+        "offset",
+        "readable",
+        "refusal",
+        "transfer_syntax",
+    )
 
     def __init__(self, number: int, located: Located) -> None:
         self.number = number
@@ -47,9 +72,21 @@ class Prepared:
         self.head = memoryview(b"")
         self.readable: Readable | None = None
         self.offset = located.file_length - located.data_set_length
+        self.transfer_syntax = located.transfer_syntax_uid
         self.refusal = ""
+        self.is_unconvertible = False  # then the refusal names nobody, and may be told to a peer
         self.losses = 0  # associations that have ended while it was sent
         self.cost = _LEAST_BYTES
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether it is in another transfer syntax than it is stored in."""
+        return self.transfer_syntax != self.located.transfer_syntax_uid
+
+    @property
+    def data_set_length(self) -> int:
+        """Length of the data set in bytes."""
+        return len(self.head) if self.readable is None else self.readable.length - self.offset
 
 
 class ReadAhead:
@@ -61,13 +98,19 @@ class ReadAhead:
         open_one: Callable[[Located], Readable],
         *,
         max_bytes: int,
-        is_wanted: Callable[[Located], bool] = lambda _: True,
+        wanted_in: Callable[[Located], str | None] = lambda located: located.transfer_syntax_uid,
+        convert: Converter = cannot_convert,
     ) -> None:
-        """Nothing is opened before the first one is taken. Instances that are not wanted are refused unopened."""
+        """Nothing is opened before the first one is taken.
+
+        `wanted_in` tells in which transfer syntax an instance is to be sent; one that is wanted in none is refused
+        unopened.
+        """
         self._plan = plan
         self._open = open_one
         self._max_bytes = max_bytes
-        self._is_wanted = is_wanted
+        self._wanted_in = wanted_in
+        self._convert = convert
         lock = threading.Lock()
         self._arrived, self._room = threading.Condition(lock), threading.Condition(lock)
         self._ready = deque[Prepared]()
@@ -104,6 +147,21 @@ class ReadAhead:
         with self._arrived:
             self._ready.appendleft(prepared)
             self._arrived.notify()
+
+    def converted(self, prepared: Prepared, wanted: str) -> None:
+        """Have one that was taken in another transfer syntax, or know why it cannot be. Takes its time."""
+        if prepared.readable is not None:
+            prepared.readable.close()
+            prepared.readable = None
+        before = prepared.cost
+        if wanted == prepared.located.transfer_syntax_uid:
+            again = Prepared(prepared.number, prepared.located)
+            prepared.offset, prepared.transfer_syntax = again.offset, again.transfer_syntax
+            self._read_stored(prepared)
+        else:
+            self._read_converted(prepared, wanted)
+        with self._arrived:
+            self._held_bytes += prepared.cost - before
 
     def release(self, prepared: Prepared) -> None:
         """Let go of an instance that was counted, whatever became of it."""
@@ -181,15 +239,21 @@ class ReadAhead:
             prepared.readable.close()
 
     def _prepared(self, number: int, located: Located) -> Prepared:
-        prepared = Prepared(number, located)
-        if not self._is_wanted(located):
+        prepared, wanted = Prepared(number, located), self._wanted_in(located)
+        if wanted is None:
             prepared.refusal = NOT_WANTED
-            return prepared
+        elif wanted != located.transfer_syntax_uid:
+            self._read_converted(prepared, wanted)
+        else:
+            self._read_stored(prepared)
+        return prepared
+
+    def _read_stored(self, prepared: Prepared) -> None:
         try:
-            readable = self._open(located)
+            readable = self._open(prepared.located)
         except PacsNodeError as error:
             prepared.refusal = str(error)
-            return prepared
+            return
         try:
             self._read(prepared, readable)
         except PacsNodeError as error:
@@ -197,7 +261,34 @@ class ReadAhead:
         finally:
             if prepared.readable is None:
                 readable.close()
-        return prepared
+
+    def _read_converted(self, prepared: Prepared, wanted: str) -> None:
+        """Read what an instance is converted to, which has no checksum: what it was made of was compared."""
+        prepared.transfer_syntax = wanted
+        try:
+            readable = self._opened_converted(prepared.located, wanted)
+        except PacsNodeError as error:
+            prepared.refusal = str(error)
+            prepared.is_unconvertible = isinstance(error, CannotConvert)
+            return
+        held = bytes_of(readable, min(readable.length, HEAD_BYTES), 0)
+        prepared.offset, prepared.head = 0, memoryview(held)
+        prepared.cost = max(len(held), _LEAST_BYTES)
+        if readable.length > len(held):
+            prepared.readable = readable
+        else:
+            readable.close()
+
+    def _opened_converted(self, located: Located, wanted: str) -> Readable:
+        source = self._open(located)
+        try:
+            check_length(source, located)
+            check_crc32c(crc32c_of(source), located)
+            offset = located.file_length - located.data_set_length
+            stored = located.transfer_syntax_uid
+            return self._convert(source, offset, stored, wanted, lambda: not self._is_closed)
+        finally:
+            source.close()
 
     def _read(self, prepared: Prepared, readable: Readable) -> None:
         """Read and check; afterwards `readable` belongs to `prepared` if there is more than its head."""

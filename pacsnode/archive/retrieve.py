@@ -7,7 +7,7 @@ from enum import Enum
 
 from pacsnode.archive.objects import Objects
 from pacsnode.archive.precedence import Precedence
-from pacsnode.archive.read_ahead import ReadAhead
+from pacsnode.archive.read_ahead import Converter, ReadAhead, cannot_convert
 from pacsnode.dicom.query import Query
 from pacsnode.index.base import Index, Located
 from pacsnode.storage.base import Readable
@@ -47,7 +47,9 @@ class SubOperations:
     warned: int = 0
     failed_uids: list[str] = field(default_factory=list)
     first_failure: str = ""
+    first_comment: str = ""
     bytes_sent: int = 0
+    converted: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
@@ -60,21 +62,27 @@ class SubOperations:
         with self._lock:
             return Numbers(self.remaining, self.completed, self.failed, self.warned)
 
-    def complete(self, data_set_bytes: int = 0) -> None:
+    def complete(self, data_set_bytes: int = 0, *, is_converted: bool = False) -> None:
         """Count one that succeeded."""
         with self._lock:
             self.completed += 1
             self.bytes_sent += data_set_bytes
+            self.converted += is_converted
 
-    def warn(self, data_set_bytes: int = 0) -> None:
+    def warn(self, data_set_bytes: int = 0, *, is_converted: bool = False) -> None:
         """Count one that succeeded with a warning; it is not in the failed list."""
         with self._lock:
             self.warned += 1
             self.bytes_sent += data_set_bytes
+            self.converted += is_converted
 
-    def fail(self, sop_instance_uid: str, reason: str, data_set_bytes: int = 0) -> None:
-        """Count one that failed, with its UID for the Failed SOP Instance UID List (0008,0058)."""
+    def fail(self, sop_instance_uid: str, reason: str, data_set_bytes: int = 0, *, comment: str = "") -> None:
+        """Count one that failed, with its UID for the Failed SOP Instance UID List (0008,0058).
+
+        `reason` is for the log, `comment` for the peer, who must not read everything.
+        """
         with self._lock:
+            self.first_comment = self.first_comment or comment
             self.failed += 1
             self.bytes_sent += data_set_bytes
             self.failed_uids.append(sop_instance_uid)
@@ -93,11 +101,19 @@ class SubOperations:
 class Retrieve:
     """Finds the instances of a retrieve and opens them. Any thread may call any method."""
 
-    def __init__(self, index: Index, objects: Objects, *, read_ahead_bytes: int = READ_AHEAD_BYTES) -> None:
+    def __init__(
+        self,
+        index: Index,
+        objects: Objects,
+        *,
+        read_ahead_bytes: int = READ_AHEAD_BYTES,
+        convert: Converter = cannot_convert,
+    ) -> None:
         """`read_ahead_bytes` is what each retrieve may hold in memory."""
         self._index = index
         self._objects = objects
         self._read_ahead_bytes = read_ahead_bytes
+        self._convert = convert
         self.precedence = Precedence()
 
     def plan(self, query: Query) -> list[Located]:
@@ -109,7 +125,16 @@ class Retrieve:
         return self._objects.open(located)
 
     def read_ahead(
-        self, plan: Sequence[Located], *, is_wanted: Callable[[Located], bool] = lambda _: True
+        self,
+        plan: Sequence[Located],
+        *,
+        wanted_in: Callable[[Located], str | None] = lambda located: located.transfer_syntax_uid,
     ) -> ReadAhead:
-        """Return what reads a plan ahead of being sent; what is not wanted is not opened."""
-        return ReadAhead(plan, self.open, max_bytes=self._read_ahead_bytes, is_wanted=is_wanted)
+        """Return what reads a plan ahead of being sent, each instance in the transfer syntax that it is wanted in."""
+        return ReadAhead(
+            plan,
+            self.open,
+            max_bytes=self._read_ahead_bytes,
+            wanted_in=wanted_in,
+            convert=self._convert,
+        )

@@ -32,6 +32,7 @@ MAX_OUTPUT_BYTES = (4 << 30) + (64 << 20)  # Pixel Data have a length of 32 bits
 
 _LOOK_SECONDS = 0.5  # how often it is looked whether the result is still wanted
 _END_SECONDS = 5.0
+_OF_ITS_OWN = "exit 0"
 # Codecs that would share out one image among threads; the node has other children and other work.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -74,7 +75,6 @@ class Transcoders:
         offset: int,
         stored: str,
         wanted: str,
-        *,
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> FileReadable:
         """Return the data set from `offset` of a file on in another transfer syntax; it is the caller's to close.
@@ -144,6 +144,8 @@ class Transcoders:
                     length = self._await(child, deadline, lambda: is_wanted() and not self._is_closed)
                     is_usable = True
                     return length
+            except _Left:
+                continue
             except CannotConvert as error:
                 is_usable = not isinstance(error, _Died)
                 raise
@@ -168,8 +170,10 @@ class Transcoders:
             log.error("a program that converts answers with nonsense: %s", error)
             raise _Died("the program that converts it failed") from error
         if answer is None:
-            self.deaths += 1
             ending = child.end()
+            if ending == _OF_ITS_OWN:
+                raise _Left
+            self.deaths += 1
             log.error("a program that converts %s ended: %s", child.at_work_on, ending)
             raise _Died(f"the program that converts it ended: {ending}")
         if answer.refusal:
@@ -220,6 +224,10 @@ class Transcoders:
 
 class _Died(CannotConvert):
     """A child that is of no more use: it is ended, dead or alive."""
+
+
+class _Left(Exception):
+    """A child that has ended for want of work just when there was some; it has not begun with it."""
 
 
 class _Child:

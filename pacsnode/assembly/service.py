@@ -9,6 +9,7 @@ import pydicom.config
 from pacsnode.accepting import Turns
 from pacsnode.archive.find import Find
 from pacsnode.archive.retrieve import Retrieve
+from pacsnode.archive.transcoders import TranscoderLimits, Transcoders
 from pacsnode.assembly.archive import Holdings
 from pacsnode.config import Config
 from pacsnode.dimse.admission import Admission, Limits
@@ -41,9 +42,10 @@ class Service:
         """
         _silence_libraries()
         config = holdings.config
+        self._transcoders = transcoders_of(config)
         self._server = DimseServer(
             rules_of(config, number),
-            _scps(holdings, observer, stored),
+            _scps(holdings, observer, stored, self._transcoders),
             observer,
             host=config.dicom.host,
             port=config.dicom.port,
@@ -67,9 +69,14 @@ class Service:
         """Return whether connections have been looked after since this was asked last."""
         return self._server.is_accepting()
 
+    def report(self) -> dict[str, object]:
+        """Return what `status` shows of the conversions."""
+        return {"transcode": self._transcoders.report()}
+
     def stop(self) -> None:
         """Stop accepting at once, and let what is under way finish within 20 s."""
         self._server.stop(STOP_SECONDS)
+        self._transcoders.close()
 
 
 def rules_of(config: Config, number: int = 0) -> Rules:
@@ -94,10 +101,28 @@ def rules_of(config: Config, number: int = 0) -> Rules:
     )
 
 
-def _scps(holdings: Holdings, observer: Observer, stored: Callable[[], None]) -> SCPs:
+def transcoders_of(config: Config) -> Transcoders:
+    """Return the programs that convert for one of the workers; none is started yet."""
+    transcode = config.transcode
+    return Transcoders(
+        TranscoderLimits(
+            processes=max(1, transcode.processes // config.dicom.workers),
+            memory_bytes=transcode.max_memory,
+            seconds=transcode.timeout,
+        ),
+        folder=config.node.data_dir / "transcode",
+        min_free_bytes=config.spool.min_free,
+    )
+
+
+def _scps(
+    holdings: Holdings, observer: Observer, stored: Callable[[], None], transcoders: Transcoders
+) -> SCPs:
     answering = holdings.state.answering(holdings.archive.index)
     read_ahead = holdings.config.retrieve.read_ahead
-    retrieve = Retrieve(answering, holdings.archive.objects, read_ahead_bytes=read_ahead)
+    retrieve = Retrieve(
+        answering, holdings.archive.objects, read_ahead_bytes=read_ahead, convert=transcoders.convert
+    )
     limits = holdings.config.index
     find = Find(answering, max_results=limits.max_find_results, max_seconds=limits.max_find_time)
     return SCPs(

@@ -15,6 +15,7 @@ from pacsnode.dicom.character_sets import (
     CharacterSetRule,
     are_defined,
 )
+from pacsnode.dicom.syntax_names import transfer_syntax
 from pacsnode.duplicates import DuplicatePolicy
 
 
@@ -39,6 +40,9 @@ def _character_sets(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+TransferSyntaxes = Annotated[
+    tuple[str, ...], BeforeValidator(listed), AfterValidator(lambda value: tuple(map(transfer_syntax, value)))
+]
 Source = Annotated[str, BeforeValidator(_source)]
 CharacterSets = Annotated[tuple[str, ...], BeforeValidator(separated), AfterValidator(_character_sets)]
 
@@ -131,6 +135,8 @@ class PeerSection(Section):
     """Names of the peers that it may have images sent to (C-MOVE), a list; else all that have a host."""
     sees: SeesTables | None = None
     """What it finds and retrieves: a table, or a list of tables of which one suffices; else everything."""
+    transfer_syntaxes: TransferSyntaxes = ()
+    """What it is sent, a list of names or UIDs in order of preference; else as stored, else uncompressed."""
 
     @field_validator("host")
     @classmethod
@@ -168,4 +174,5 @@ class PeerSection(Section):
             max_associations=self.max_associations,
             move_destinations=None if destinations is None else frozenset(destinations),
             sees=_sees(self.sees),
+            transfer_syntaxes=self.transfer_syntaxes,
         )

@@ -156,6 +156,17 @@ class RetrieveSection(_Section):
     """Time without an image delivered after which a C-MOVE gives its destination up, up to "24h"."""
 
 
+class TranscodeSection(_Section):
+    """How images are converted that a peer does not take as they are stored."""
+
+    processes: Annotated[WholeNumber, Field(ge=1, le=64)] = 2
+    """Programs that convert at the same time, 1 to 64; the workers share them out, and each has one at least."""
+    max_memory: Annotated[Size, Field(ge=256 << 20, le=1 << 40)] = 2 << 30
+    """Memory of each of them, "256 MiB" to "1 TiB"; a frame may take a quarter of it."""
+    timeout: Annotated[Duration, Field(gt=0, le=3_600)] = 300.0
+    """Time for one image, up to "1h"."""
+
+
 class LoggingSection(_Section):
     """What the node writes to standard error."""
 
@@ -180,6 +191,7 @@ class Config(_Section):
     spool: SpoolSection = Field(default_factory=SpoolSection)
     index: IndexSection = Field(default_factory=IndexSection)
     retrieve: RetrieveSection = Field(default_factory=RetrieveSection)
+    transcode: TranscodeSection = Field(default_factory=TranscodeSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
 
     @field_validator("peers")

@@ -84,14 +84,18 @@ def services_proposed(request: AssociateRequest) -> frozenset[Service]:
 
 
 def negotiate(
-    request: AssociateRequest, may: Callable[[Service], bool], *, private_sop_classes: bool
+    request: AssociateRequest,
+    may: Callable[[Service], bool],
+    *,
+    private_sop_classes: bool,
+    preferred: Sequence[str] = (),
 ) -> Answer:
-    """Decide on each proposed context. `may` tells what the caller is allowed."""
+    """Decide on each proposed context. `may` tells what the caller is allowed, `preferred` what it is to be sent in."""
     decisions, contexts, roles = [], {}, {}
     for proposal in request.proposals:
         proposed = request.roles.get(proposal.abstract_syntax, DEFAULT_ROLES)
         result, transfer_syntax, granted = _decide(
-            proposal, proposed, may, private_sop_classes=private_sop_classes
+            proposal, proposed, may, private_sop_classes=private_sop_classes, preferred=preferred
         )
         if result is Result.ACCEPTANCE:
             contexts[proposal.context_id] = Context(
@@ -124,7 +128,12 @@ def options_of(context: Context) -> Options:
 
 
 def _decide(
-    proposal: Proposal, proposed: Roles, may: Callable[[Service], bool], *, private_sop_classes: bool
+    proposal: Proposal,
+    proposed: Roles,
+    may: Callable[[Service], bool],
+    *,
+    private_sop_classes: bool,
+    preferred: Sequence[str],
 ) -> tuple[Result, str, Roles]:
     service = _SERVICES.get(proposal.abstract_syntax)
     if service is not None:
@@ -134,7 +143,9 @@ def _decide(
         granted = Roles(
             is_scu=proposed.is_scu and may(Service.STORE), is_scp=proposed.is_scp and may(Service.GET)
         )
-        usable = _storage_transfer_syntaxes(proposal.transfer_syntaxes, is_sent_to_us=proposed.is_scu)
+        usable = _storage_transfer_syntaxes(
+            proposal.transfer_syntaxes, is_sent_to_us=proposed.is_scu, preferred=preferred
+        )
     else:
         return Result.ABSTRACT_SYNTAX_NOT_SUPPORTED, "", proposed
     if not (granted.is_scu or granted.is_scp):
@@ -157,13 +168,17 @@ def _is_uid(text: str) -> bool:
         return False
 
 
-def _storage_transfer_syntaxes(offered: Sequence[str], *, is_sent_to_us: bool) -> list[str]:
+def _storage_transfer_syntaxes(
+    offered: Sequence[str], *, is_sent_to_us: bool, preferred: Sequence[str]
+) -> list[str]:
     """Return the offered transfer syntaxes that can be used, the one to choose first.
 
-    What is sent to us is taken in the requestor's order. What we send goes uncompressed if that is offered,
-    since a stored instance can always be brought into it.
+    What is sent to us is taken in the requestor's order. What we send goes in what the peer is to be sent in, else
+    uncompressed if that is offered, since a stored instance can always be brought into it.
     """
     accepted = [uid for uid in offered if is_accepted_transfer_syntax(uid) and _is_uid(uid)]
+    if not is_sent_to_us and (wanted := [uid for uid in preferred if uid in accepted]):
+        return wanted
     uncompressed = [uid for uid in _UNCOMPRESSED if uid in accepted]
     if uncompressed and (not is_sent_to_us or accepted[0] in _UNCOMPRESSED):
         return uncompressed

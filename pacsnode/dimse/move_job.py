@@ -31,7 +31,7 @@ from pacsnode.dimse.association.sender import MoveOriginator
 from pacsnode.dimse.endurance import Endurance
 from pacsnode.dimse.lines import Lines
 from pacsnode.dimse.pending import Pace
-from pacsnode.dimse.proposing import contexts_of, kind_of, parts_of
+from pacsnode.dimse.proposing import Kind, contexts_of, kind_of, parts_of
 from pacsnode.dimse.sub_operations import InstanceSender
 from pacsnode.errors import NetworkError
 from pacsnode.index.base import Located
@@ -53,6 +53,7 @@ class Order:
     originator: MoveOriginator
     priority: int = 0
     associations: int = 1
+    preferred: tuple[str, ...] = ()  # transfer syntaxes that the destination is to be sent
 
 
 class MoveJob:
@@ -77,14 +78,12 @@ class MoveJob:
         self.wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.is_finished = False
         self.associations = 0  # that were established
-        self.ahead = retrieve.read_ahead(
-            plan, is_wanted=lambda located: kind_of(located) not in self._refused
-        )
+        self.ahead = retrieve.read_ahead(plan, wanted_in=self._wanted_in)
         self.endurance = endurance
         self.precedence = retrieve.precedence
-        self._parts = list(parts_of(plan))
+        self._parts = list(parts_of(plan, order.preferred))
         self._ends = [end for end, _ in self._parts]
-        self._refused = set[tuple[str, str]]()
+        self._chosen: dict[Kind, str | None] = {}  # by what was accepted of late
         self._places = lines
         self._lock = threading.Lock()
         self._threads: list[_Line] = []
@@ -155,7 +154,11 @@ class MoveJob:
 
     def contexts(self, part: int) -> list[tuple[str, tuple[str, ...]]]:
         """Return what to propose for a part of the plan."""
-        return contexts_of(self._parts[part][1])
+        return contexts_of(self._parts[part][1], self.order.preferred)
+
+    def _wanted_in(self, located: Located) -> str | None:
+        """Return the transfer syntax to read an instance in: as stored, while the destination has not been asked."""
+        return self._chosen.get(kind_of(located), located.transfer_syntax_uid)
 
     def part_of(self, prepared: Prepared) -> int:
         """Return the part of the plan that an instance belongs to."""
@@ -166,7 +169,7 @@ class MoveJob:
         self.endurance.associated()
         with self._lock:
             self.associations += 1
-        self._refused.update(kind for kind in self._parts[part][1] if not sender.takes(kind))
+        self._chosen.update((kind, sender.wanted_in(kind)) for kind in self._parts[part][1])
         while len(self._threads) < min(self.order.associations, self.counts.remaining):
             if not self._places.take_below(self.order.destination, self.order.associations):
                 return
@@ -304,7 +307,12 @@ class _Line(threading.Thread):
         conversation = associate(order.caller, order.destination, job.contexts(part))
         self._conversation = conversation
         sender = InstanceSender(
-            conversation, job.counts, as_requestor=True, originator=order.originator, priority=order.priority
+            conversation,
+            job.counts,
+            as_requestor=True,
+            originator=order.originator,
+            priority=order.priority,
+            preferred=order.preferred,
         )
         try:
             job.established(part, sender)
@@ -336,7 +344,7 @@ class _Line(threading.Thread):
                 return following
             job.precedence.give_way(job.order.priority)
             try:
-                is_sent = sender.send(prepared)
+                is_sent = sender.send(prepared, job.ahead)
             except AssociationOver as over:
                 job.lost(prepared, over)
                 raise

@@ -168,6 +168,7 @@ class _Retrieving:
                 status=code,
                 comment=comment,
                 bytes_sent=counts.bytes_sent,
+                converted=counts.converted,
                 seconds=time.monotonic() - self.started,
                 associations=self.associations,
             )
@@ -192,8 +193,15 @@ class GetSCP:
             self._retrieve.precedence,
             retrieving.priority,
         )
-        sender = InstanceSender(conversation, counts, as_requestor=False, priority=priority)
-        ahead = self._retrieve.read_ahead(plan, is_wanted=lambda located: sender.takes(kind_of(located)))
+        peer = conversation.terms.rights.peer
+        sender = InstanceSender(
+            conversation,
+            counts,
+            as_requestor=False,
+            priority=priority,
+            preferred=() if peer is None else peer.transfer_syntaxes,
+        )
+        ahead = self._retrieve.read_ahead(plan, wanted_in=lambda located: sender.wanted_in(kind_of(located)))
         with retrieving.told(counts):
             try:
                 with precedence.active(priority):
@@ -260,6 +268,7 @@ def _order(retrieving: _Retrieving, rules: Rules, peer: Peer) -> Order:
         originator=MoveOriginator(parties.calling_ae_title, retrieving.message.command.message_id),
         priority=retrieving.priority,
         associations=min(peer.max_associations, MOST_LINES) or 1,
+        preferred=peer.transfer_syntaxes,
     )
 
 
@@ -284,6 +293,8 @@ def _attend(retrieving: _Retrieving, job: MoveJob) -> bool:
 def _comment(counts: SubOperations, *, is_given_up: bool) -> str:
     if is_given_up:  # why is for the log: it names addresses
         return f"{counts.failed} failed of {counts.total}: Move Destination was given up"
+    if counts.first_comment:
+        return f"{counts.failed} failed of {counts.total}: {counts.first_comment}"
     return f"{counts.failed} failed, {counts.warned} with warnings of {counts.total}"
 
 

@@ -284,7 +284,13 @@ class DimseServer:
         terms: Terms,
     ) -> None:
         started, operations, ending = time.monotonic(), 0, "released"
-        answer = negotiate(request, terms.rights.may, private_sop_classes=terms.rules.private_sop_classes)
+        rights = terms.rights
+        answer = negotiate(
+            request,
+            rights.may,
+            private_sop_classes=terms.rules.private_sop_classes,
+            preferred=() if rights.peer is None else rights.peer.transfer_syntaxes,
+        )
         parties = (association_id, request.calling_ae_title, request.called_ae_title, str(address))
         self._observer(AssociationAccepted(*parties))
         try:

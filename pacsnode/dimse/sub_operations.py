@@ -1,16 +1,18 @@
 """The C-STORE sub-operations of a retrieve: how each is sent and counted, and those of a C-GET (PS3.4 C.4.3).
 
 One failed instance never ends the operation, whatever it failed by: unreadable or lost in the store, in a transfer
-syntax that was not accepted, or refused by the one who gets it.
+syntax that was not accepted and cannot be converted, or refused by the one who gets it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pacsnode.archive.read_ahead import NOT_WANTED, Prepared, ReadAhead
 from pacsnode.archive.retrieve import SubOperations
+from pacsnode.dicom.syntax_names import name_of, names_of
 from pacsnode.dimse.association.conversation import Context, Conversation
 from pacsnode.dimse.association.sender import MoveOriginator, Outgoing, Sender
+from pacsnode.dimse.choosing import chosen
 from pacsnode.dimse.pending import PENDING_SECONDS, Pace
 from pacsnode.dimse.proposing import Kind, kind_of
 from pacsnode.dimse.status import StorageStatus
@@ -29,25 +31,36 @@ class InstanceSender:
         as_requestor: bool,
         originator: MoveOriginator | None = None,
         priority: int = 0,
+        preferred: Sequence[str] = (),
     ) -> None:
+        """`preferred` is the list of who gets the instances (`choosing`)."""
         self._conversation = conversation
         self._counts = counts
         self._as_requestor = as_requestor
         self._originator = originator
         self._priority = priority
+        self._preferred = preferred
         self._sender = Sender(conversation)
-        self._contexts: dict[Kind, Context | None] = {}
+        self._contexts: dict[str, dict[str, Context]] = {}
+        self._chosen: dict[Kind, str | None] = {}
 
-    def takes(self, kind: Kind) -> bool:
-        """Return whether instances of this SOP class and stored transfer syntax can be sent."""
-        return self._context(kind) is not None
+    def wanted_in(self, kind: Kind) -> str | None:
+        """Return in which transfer syntax instances of a kind are to be sent here, None if they cannot be."""
+        if kind not in self._chosen:
+            sop_class, stored = kind
+            self._chosen[kind] = chosen(stored, self._accepted(sop_class), self._preferred)
+        return self._chosen[kind]
 
-    def send(self, prepared: Prepared) -> bool:
+    def send(self, prepared: Prepared, ahead: ReadAhead) -> bool:
         """Send one instance and count it; return whether it was sent. Raises `AssociationOver` with nothing counted."""
         located = prepared.located
-        context = self._context(kind_of(located))
-        if context is None or prepared.refusal:
-            self._counts.fail(located.sop_instance_uid, prepared.refusal or NOT_WANTED)
+        accepted = self._accepted(located.sop_class_uid)
+        wanted = self.wanted_in(kind_of(located))
+        if wanted is not None and not prepared.refusal and prepared.transfer_syntax not in accepted:
+            ahead.converted(prepared, wanted)  # it was read before this association was there
+        context = accepted.get(prepared.transfer_syntax)
+        if wanted is None or context is None or prepared.refusal:
+            self._not_sent(prepared, tuple(accepted))
             return False
         outgoing = Outgoing(
             located.sop_class_uid,
@@ -60,20 +73,30 @@ class InstanceSender:
         self._count(prepared, answer.status)
         return True
 
-    def _context(self, kind: Kind) -> Context | None:
-        if kind not in self._contexts:
-            self._contexts[kind] = self._conversation.context_for(*kind, as_requestor=self._as_requestor)
-        return self._contexts[kind]
+    def _accepted(self, sop_class: str) -> dict[str, Context]:
+        if sop_class not in self._contexts:
+            found = self._conversation.contexts_for(sop_class, as_requestor=self._as_requestor)
+            self._contexts[sop_class] = found
+        return self._contexts[sop_class]
+
+    def _not_sent(self, prepared: Prepared, accepted: tuple[str, ...]) -> None:
+        """Count one that cannot be sent. What the peer is told are transfer syntaxes, or what is wrong with pixels."""
+        located, words = prepared.located, prepared.refusal
+        comment = words if prepared.is_unconvertible else ""
+        if words in ("", NOT_WANTED):
+            comment = f"stored {name_of(located.transfer_syntax_uid)}, accepted {names_of(accepted)}"
+            words = f"{NOT_WANTED}: {comment}"
+        self._counts.fail(located.sop_instance_uid, words, comment=comment)
 
     def _count(self, prepared: Prepared, status: int) -> None:
-        located = prepared.located
+        located, is_converted = prepared.located, prepared.is_converted
         if status == StorageStatus.SUCCESS:
-            self._counts.complete(located.data_set_length)
+            self._counts.complete(prepared.data_set_length, is_converted=is_converted)
         elif StorageStatus.is_warning(status):
-            self._counts.warn(located.data_set_length)
+            self._counts.warn(prepared.data_set_length, is_converted=is_converted)
         else:
             reason = f"refused with status 0x{status:04X}"
-            self._counts.fail(located.sop_instance_uid, reason, located.data_set_length)
+            self._counts.fail(located.sop_instance_uid, reason, prepared.data_set_length)
 
 
 def get_sub_operations(
@@ -105,7 +128,7 @@ def get_sub_operations(
         else:
             give_way()
             try:
-                sender.send(prepared)
+                sender.send(prepared, ahead)
             finally:
                 ahead.release(prepared)
             is_due = counts.remaining > 0 and pace.is_due()

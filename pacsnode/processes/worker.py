@@ -89,7 +89,8 @@ class Worker:
 
     def report(self) -> dict[str, object]:
         """See `Role.report`."""
-        return self._metrics.report() | ({} if self._upkeep is None else self._upkeep.report())
+        reports = self._metrics.report() | self._service.report()
+        return reports | ({} if self._upkeep is None else self._upkeep.report())
 
     def stop(self) -> None:
         """See `Role.stop`."""

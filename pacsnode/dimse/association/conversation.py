@@ -328,16 +328,14 @@ class Conversation:
             elif command.message_id_being_responded_to == message_id:
                 return message
 
-    def context_for(
-        self, abstract_syntax: str, transfer_syntax: str, *, as_requestor: bool
-    ) -> Context | None:
-        """Return the context to send an instance in, with our role as SCU."""
+    def contexts_for(self, abstract_syntax: str, *, as_requestor: bool) -> dict[str, Context]:
+        """Return the contexts to send instances in, with our role as SCU, by transfer syntax."""
+        found: dict[str, Context] = {}
         for context in self.contexts.values():
-            if context.abstract_syntax == abstract_syntax and context.transfer_syntax == transfer_syntax:
-                may_send = context.requestor.is_scu if as_requestor else context.requestor.is_scp
-                if may_send:
-                    return context
-        return None
+            may_send = context.requestor.is_scu if as_requestor else context.requestor.is_scp
+            if context.abstract_syntax == abstract_syntax and may_send:
+                found.setdefault(context.transfer_syntax, context)
+        return found
 
     # How it ends
 

@@ -86,7 +86,8 @@ def _send_one(sender: Sender, conversation: Conversation, file: _File) -> SendRe
     meta = file.meta
     if meta is None:
         return SendResult(file.path, "", None, file.reason)
-    context = conversation.context_for(meta.sop_class_uid, meta.transfer_syntax_uid, as_requestor=True)
+    contexts = conversation.contexts_for(meta.sop_class_uid, as_requestor=True)
+    context = contexts.get(meta.transfer_syntax_uid)
     if context is None:
         reason = f"the remote does not take SOP class {meta.sop_class_uid} in {meta.transfer_syntax_uid}"
         return SendResult(file.path, meta.sop_instance_uid, None, reason)

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from pacsnode.archive import read_ahead as module
 from pacsnode.archive.read_ahead import NOT_WANTED, Prepared, ReadAhead
-from pacsnode.errors import ObjectNotFound
+from pacsnode.errors import CannotConvert, ObjectNotFound
 from pacsnode.index.base import Located
 from pacsnode.storage.base import Readable
 from pacsnode.storage.memory import BytesReadable
+from pacsnode.storage.reading import bytes_of
 from tests.factories import Parts, Sample
 
 WAIT = 20.0
+EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 
 
 class Counted(BytesReadable):
@@ -44,7 +46,7 @@ class Store:
     def _located(self, at: int, uid: str, meta_bytes: int) -> Located:
         file = self.files[uid]
         return Located(
-            at, "1", "1.1", uid, "1.2", "1.2.840.10008.1.2.1", 0, None, len(file),
+            at, "1", "1.1", uid, "1.2", EXPLICIT, 0, None, len(file),
             google_crc32c.value(file), len(file) - meta_bytes, google_crc32c.value(file[meta_bytes:]),
         )  # fmt: skip
 
@@ -54,9 +56,19 @@ class Store:
         return Counted(self.files[place.sop_instance_uid], self.opened)
 
     def ahead(
-        self, *, max_bytes: int = 1 << 20, wanted: Callable[[Located], bool] = lambda _: True
+        self, *, max_bytes: int = 1 << 20, wanted: Callable[[Located], str | None] = lambda _: EXPLICIT
     ) -> ReadAhead:
-        return ReadAhead(self.plan, self.open, max_bytes=max_bytes, is_wanted=wanted)
+        return ReadAhead(self.plan, self.open, max_bytes=max_bytes, wanted_in=wanted, convert=self.convert)
+
+    def convert(
+        self, source: Readable, offset: int, stored: str, wanted: str, is_wanted: Callable[[], bool]
+    ) -> Readable:
+        """Turn the data set round, and fail with those that begin with a NUL."""
+        assert (stored, wanted, is_wanted()) == (EXPLICIT, IMPLICIT, True)
+        data_set = bytes_of(source, source.length - offset, offset)
+        if data_set[:1] == b"\0":
+            raise CannotConvert("a NUL")
+        return Counted(data_set[::-1], self.opened)
 
     def assert_closed(self) -> None:
         assert all(one.is_closed for one in self.opened)
@@ -177,7 +189,7 @@ def test_a_file_that_ends_early_is_refused(monkeypatch: pytest.MonkeyPatch, held
 
 def test_what_is_not_wanted_is_not_opened() -> None:
     store = Store([10] * 3)
-    ahead = store.ahead(wanted=lambda place: place.sop_instance_uid == "1.1")
+    ahead = store.ahead(wanted=lambda place: EXPLICIT if place.sop_instance_uid == "1.1" else None)
     assert [prepared.refusal for prepared in taken(ahead)] == [NOT_WANTED, "", NOT_WANTED]
     assert len(store.opened) == 1
     ahead.close()
@@ -277,3 +289,51 @@ def test_no_thread_and_no_descriptor_is_left(tmp_path: Path) -> None:
         ahead.close()
         assert len(os.listdir("/proc/self/fd")) == before
         assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+
+# In another transfer syntax
+
+
+def test_what_is_wanted_otherwise_is_converted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEAD_BYTES", 1000)
+    store = Store([10, 3000, 10])
+    store.files["1.2"] = store.files["1.2"][:4] + b"\0" * 10
+    store.plan[2] = store._located(2, "1.2", 4)
+    ahead = store.ahead(wanted=lambda _: IMPLICIT)
+    small, large, bad = taken(ahead)
+    assert [content(one) for one in (small, large)] == [store.files[uid][4:][::-1] for uid in ("1.0", "1.1")]
+    assert [one.transfer_syntax for one in (small, large, bad)] == [IMPLICIT] * 3
+    assert [one.data_set_length for one in (small, large)] == [10, 3000]
+    assert (bad.refusal, bad.is_unconvertible) == ("a NUL", True)
+    for one in (small, large, bad):
+        ahead.release(one)
+    ahead.close()
+    store.assert_closed()
+    assert ahead._held_bytes == 0
+
+
+def test_damaged_bytes_are_not_converted() -> None:
+    store = Store([10])
+    store.files["1.0"] = store.files["1.0"][:-1] + b"!"
+    (damaged,) = taken(store.ahead(wanted=lambda _: IMPLICIT))
+    assert "not those that were stored" in damaged.refusal
+    assert not damaged.is_unconvertible
+    store.assert_closed()
+
+
+def test_one_that_was_read_too_early_is_converted_and_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEAD_BYTES", 1000)
+    store = Store([3000])
+    ahead = store.ahead()
+    prepared = ahead.take(WAIT)
+    assert prepared is not None
+    ahead.converted(prepared, IMPLICIT)
+    assert content(prepared) == store.files["1.0"][4:][::-1]
+    assert prepared.is_converted
+    ahead.converted(prepared, EXPLICIT)
+    assert content(prepared) == store.files["1.0"][4:]
+    assert not prepared.is_converted
+    ahead.release(prepared)
+    ahead.close()
+    store.assert_closed()
+    assert ahead._held_bytes == 0

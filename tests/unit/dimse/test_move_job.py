@@ -177,7 +177,7 @@ def test_what_is_proposed_and_who_is_named(parts: Parts, retrieve: Retrieve) -> 
 
 
 def test_a_destination_that_takes_nothing_of_it_fails_all(parts: Parts, retrieve: Retrieve) -> None:
-    with CalledPeer(storing(results={1: (4, EXPLICIT), 3: (0, IMPLICIT)})) as peer:
+    with CalledPeer(storing(results={1: (4, EXPLICIT), 3: (4, IMPLICIT)})) as peer:
         counts = done(job_for(parts, retrieve, peer.port))
     assert (counts.failed, counts.completed) == (4, 0)
     assert "transfer syntax" in counts.first_failure
@@ -665,7 +665,7 @@ def test_what_is_refused_by_the_association_is_not_read(
         return really(place)
 
     monkeypatch.setattr(retrieve, "open", watched)
-    with CalledPeer(storing(results={1: (4, EXPLICIT), 3: (0, IMPLICIT)})) as peer:
+    with CalledPeer(storing(results={1: (4, EXPLICIT), 3: (4, IMPLICIT)})) as peer:
         assert done(job_for(parts, retrieve, peer.port)).failed == 4
     assert opened == []
 

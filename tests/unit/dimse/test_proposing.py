@@ -11,6 +11,7 @@ from tests.factories import CT, JPEG_LOSSLESS, MR, Sample, located
 
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
 JPEG_57, JPEG_2000 = "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.90"
+JPEG_LS, RLE = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.5"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,26 @@ JPEG_57, JPEG_2000 = "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.90"
 )  # fmt: skip
 def test_what_is_proposed(kinds: list[tuple[str, str]], contexts: list[tuple[str, tuple[str, ...]]]) -> None:
     assert contexts_of(kinds) == contexts
+
+
+@pytest.mark.parametrize(
+    ("kinds", "preferred", "contexts"),
+    [
+        ([(CT, EXPLICIT)], (IMPLICIT,), [(CT, (IMPLICIT,))]),
+        ([(CT, EXPLICIT)], (JPEG_LS, EXPLICIT), [(CT, (JPEG_LS,)), (CT, (EXPLICIT,)), (CT, (IMPLICIT,))]),
+        ([(CT, JPEG_57)], (JPEG_57, JPEG_LOSSLESS), [(CT, (JPEG_57,)), (CT, (IMPLICIT,))]),
+        ([(CT, JPEG_57)], (EXPLICIT,), [(CT, (EXPLICIT,)), (CT, (IMPLICIT,))]),
+        (
+            [(CT, EXPLICIT), (MR, EXPLICIT)],
+            (RLE,),
+            [(CT, (RLE,)), (MR, (RLE,)), (CT, (IMPLICIT,)), (MR, (IMPLICIT,))],
+        ),
+    ],
+)
+def test_what_is_proposed_to_a_peer_with_a_list(
+    kinds: list[tuple[str, str]], preferred: tuple[str, ...], contexts: list[tuple[str, tuple[str, ...]]]
+) -> None:
+    assert contexts_of(kinds, preferred) == contexts
 
 
 @given(

@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from pacsnode.archive.read_ahead import Prepared
+from pacsnode.archive.read_ahead import Prepared, ReadAhead
 from pacsnode.archive.retrieve import Retrieve, SubOperations
 from pacsnode.dimse import sub_operations as module
 from pacsnode.dimse.association.command import CommandField
 from pacsnode.dimse.association.endings import ConnectionLost
 from pacsnode.dimse.sub_operations import InstanceSender, get_sub_operations
+from pacsnode.errors import CannotConvert
 from pacsnode.index.base import Located
+from pacsnode.storage.memory import BytesReadable
 from tests.dimse_peers import SCP, Script, context, conversation_on, parsed, response_message
-from tests.factories import CT, JPEG_LOSSLESS, Parts, Sample
+from tests.factories import CT, Parts, Sample
 
+MPEG = "1.2.840.10008.1.2.4.100"  # nothing is made of it
+IMPLICIT = "1.2.840.10008.1.2"
 SAMPLES = [Sample(number) for number in range(1, 5)]
 
 
@@ -34,13 +38,13 @@ def retrieve(parts: Parts) -> Retrieve:
     return Retrieve(parts.index, parts.objects)
 
 
-def prepared(retrieve: Retrieve, place: Located) -> Prepared:
+def prepared(retrieve: Retrieve, place: Located) -> tuple[Prepared, ReadAhead]:
     """Return an instance that was read ahead."""
     ahead = retrieve.read_ahead([place])
     taken = ahead.take(20)
     assert taken is not None
     ahead.close()
-    return taken
+    return taken, ahead
 
 
 def sender_of(script: Script, counts: SubOperations) -> InstanceSender:
@@ -66,7 +70,7 @@ def test_an_answer_is_counted_by_its_status(
     counts = SubOperations(total=1)
     script = Script([response_message(CommandField.C_STORE, 1, code, context_id=3)])
     (place, *_) = parts.everything()
-    assert sender_of(script, counts).send(prepared(retrieve, place))
+    assert sender_of(script, counts).send(*prepared(retrieve, place))
     assert (counts.completed, counts.failed, counts.warned) == (completed, failed, warned)
     assert counts.failed_uids == ([place.sop_instance_uid] if failed else [])
     assert parsed(b"".join(script.sent))[0].data_set == SAMPLES[0].data_set
@@ -75,12 +79,13 @@ def test_an_answer_is_counted_by_its_status(
 
 def test_an_instance_in_a_syntax_that_was_not_accepted_fails_alone(parts: Parts, retrieve: Retrieve) -> None:
     counts, script = SubOperations(total=1), Script([])
-    place = replace(parts.everything()[0], transfer_syntax_uid=JPEG_LOSSLESS)
+    place = replace(parts.everything()[0], transfer_syntax_uid=MPEG)
     sender = sender_of(script, counts)
-    assert not sender.takes((CT, JPEG_LOSSLESS))
-    assert not sender.send(prepared(retrieve, place))
+    assert sender.wanted_in((CT, MPEG)) is None
+    assert not sender.send(*prepared(retrieve, place))
     assert (counts.failed, counts.failed_uids) == (1, [place.sop_instance_uid])
-    assert "transfer syntax" in counts.first_failure
+    assert counts.first_comment == f"stored {MPEG}, accepted explicit"
+    assert counts.first_comment in counts.first_failure
     assert script.sent == []
 
 
@@ -95,7 +100,7 @@ def test_a_damaged_or_lost_instance_fails_alone_and_is_never_sent(parts: Parts, 
             path.unlink()
     sender = sender_of(script, counts)
     for place in (first, second):
-        assert not sender.send(prepared(retrieve, place))
+        assert not sender.send(*prepared(retrieve, place))
     assert counts.failed_uids == [first.sop_instance_uid, second.sop_instance_uid]
     assert script.sent == []
 
@@ -103,8 +108,39 @@ def test_a_damaged_or_lost_instance_fails_alone_and_is_never_sent(parts: Parts, 
 def test_a_lost_connection_counts_nothing(parts: Parts, retrieve: Retrieve) -> None:
     counts = SubOperations(total=1)
     with pytest.raises(ConnectionLost):
-        sender_of(Script([]), counts).send(prepared(retrieve, parts.everything()[0]))
+        sender_of(Script([]), counts).send(*prepared(retrieve, parts.everything()[0]))
     assert counts.remaining == 1
+
+
+def converting(parts: Parts, refusal: str = "") -> Retrieve:
+    """Return a retrieve whose converted data sets are three bytes, or cannot be had."""
+
+    def convert(*_: object) -> BytesReadable:
+        if refusal:
+            raise CannotConvert(refusal)
+        return BytesReadable(b"abc")
+
+    return Retrieve(parts.index, parts.objects, convert=convert)
+
+
+def test_an_instance_is_converted_for_who_does_not_take_it_as_it_is(parts: Parts) -> None:
+    counts = SubOperations(total=1)
+    script = Script([response_message(CommandField.C_STORE, 1, 0, context_id=3)])
+    conversation = conversation_on(script, [context(3, CT, IMPLICIT, roles=SCP)])
+    sender = InstanceSender(conversation, counts, as_requestor=False)
+    assert sender.send(*prepared(converting(parts), parts.everything()[0]))
+    assert parsed(b"".join(script.sent))[0].data_set == b"abc"
+    assert (counts.completed, counts.converted, counts.bytes_sent) == (1, 1, 3)
+
+
+def test_one_that_cannot_be_converted_fails_and_the_peer_is_told_why(parts: Parts) -> None:
+    counts, script = SubOperations(total=1), Script([])
+    conversation = conversation_on(script, [context(3, CT, IMPLICIT, roles=SCP)])
+    sender = InstanceSender(conversation, counts, as_requestor=False)
+    assert not sender.send(*prepared(converting(parts, "frame 2 ends early"), parts.everything()[0]))
+    assert (counts.failed, counts.converted) == (1, 0)
+    assert counts.first_comment == "frame 2 ends early"
+    assert counts.first_comment in counts.first_failure
 
 
 # Over the association of a C-GET

@@ -539,7 +539,7 @@ def test_the_context_to_send_in(
         context(5, CT, "1.2.840.10008.1.2", roles=SCU),
     ]
     conversation = conversation_on(Script([]), contexts)
-    found = conversation.context_for(abstract_syntax, syntax, as_requestor=as_requestor)
+    found = conversation.contexts_for(abstract_syntax, as_requestor=as_requestor).get(syntax)
     assert (found.context_id if found else None) == expected
 
 
