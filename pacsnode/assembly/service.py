@@ -9,7 +9,8 @@ import pydicom.config
 from pacsnode.accepting import Turns
 from pacsnode.archive.find import Find
 from pacsnode.archive.retrieve import Retrieve
-from pacsnode.archive.transcoders import TranscoderLimits, Transcoders
+from pacsnode.archive.transcoders import Transcoders
+from pacsnode.assembly import converting
 from pacsnode.assembly.archive import Holdings
 from pacsnode.config import Config
 from pacsnode.dimse.admission import Admission, Limits
@@ -42,7 +43,7 @@ class Service:
         """
         _silence_libraries()
         config = holdings.config
-        self._transcoders = transcoders_of(config)
+        self._transcoders = converting.of_a_worker(config)
         self._server = DimseServer(
             rules_of(config, number),
             _scps(holdings, observer, stored, self._transcoders),
@@ -98,20 +99,6 @@ def rules_of(config: Config, number: int = 0) -> Rules:
         duplicates_of=config.duplicates_of(),
         stalled_seconds=config.retrieve.stall_timeout,
         number=number,
-    )
-
-
-def transcoders_of(config: Config) -> Transcoders:
-    """Return the programs that convert for one of the workers; none is started yet."""
-    transcode = config.transcode
-    return Transcoders(
-        TranscoderLimits(
-            processes=max(1, transcode.processes // config.dicom.workers),
-            memory_bytes=transcode.max_memory,
-            seconds=transcode.timeout,
-        ),
-        folder=config.node.data_dir / "transcode",
-        min_free_bytes=config.spool.min_free,
     )
 
 

@@ -21,6 +21,7 @@ _COLUMNS = (
     "MOVES TO",
     "SEES",
     "CHARACTER SETS",
+    "SENT AS",
 )
 
 
@@ -60,10 +61,13 @@ def _fields(peer: "Peer") -> dict[str, object]:
         "sees": None if peer.sees is None else [_said(one) for one in peer.sees],
         "default_character_set": list(peer.character_sets.default) or None,
         "character_set": list(peer.character_sets.override or ()) or None,
+        "transfer_syntaxes": list(peer.transfer_syntaxes) or None,
     }
 
 
 def _cells(peer: "Peer") -> list[str]:
+    from pacsnode.dicom.syntax_names import names_of
+
     destinations = "all" if peer.move_destinations is None else ", ".join(sorted(peer.move_destinations))
     sees = "all" if peer.sees is None else " or ".join(map(_sentence, peer.sees))
     return [
@@ -76,6 +80,7 @@ def _cells(peer: "Peer") -> list[str]:
         destinations or "none",
         sees or "nothing",
         _character_sets(peer),
+        names_of(peer.transfer_syntaxes) if peer.transfer_syntaxes else "stored",
     ]
 
 

@@ -10,6 +10,7 @@ from pacsnode.cli.exit_codes import ExitCode
 from pacsnode.cli.output import Output, counted, printable, status_text
 from pacsnode.cli.peers import checked_ae_title, remote
 from pacsnode.cli.program import CallerOptions, Program, caller_options, json_option, pass_program
+from pacsnode.cli.syntaxes import transfer_syntax_option
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -47,6 +48,7 @@ def _unique_key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="DIR",
     help="Folder for the files (default: this one).",
 )
+@transfer_syntax_option("Have them in this transfer syntax only, by name or UID; the peer converts.")
 @caller_options
 @json_option
 @pass_program
@@ -57,6 +59,7 @@ def get(
     options: CallerOptions,
     peer: str,
     folder: Path,
+    transfer_syntax: str,
     patient: str | None,
     studies: tuple[str, ...],
     series: tuple[str, ...],
@@ -69,7 +72,14 @@ def get(
     called = remote(peer, config, called_ae_title=options.called_ae_title)
     identifier, patient_root = _identifier(patient, studies, series, images)
     folder.mkdir(parents=True, exist_ok=True)
-    answers = scu.get(options.caller(config), called, identifier, patient_root=patient_root, folder=folder)
+    answers = scu.get(
+        options.caller(config),
+        called,
+        identifier,
+        patient_root=patient_root,
+        folder=folder,
+        transfer_syntax=transfer_syntax,
+    )
     _report(output, answers, done=f"fetched into {folder}", verb="fetching")
 
 

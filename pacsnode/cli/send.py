@@ -1,6 +1,8 @@
 """`pacsnode send`."""
 
+import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from pacsnode.cli.files import find_files
 from pacsnode.cli.output import Output, counted, printable, status_text
 from pacsnode.cli.peers import remote
 from pacsnode.cli.program import CallerOptions, Program, caller_options, json_option, pass_program
+from pacsnode.cli.syntaxes import transfer_syntax_option
 
 if TYPE_CHECKING:
     from pacsnode.dimse.scu import SendResult
@@ -57,16 +60,25 @@ class _Tally:
 @click.command()
 @click.argument("peer")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@transfer_syntax_option("Send all in this transfer syntax, by name or UID, converted if need be.")
 @caller_options
 @json_option
 @pass_program
 def send(
-    program: Program, *, output: Output, options: CallerOptions, peer: str, paths: tuple[Path, ...]
+    program: Program,
+    *,
+    output: Output,
+    options: CallerOptions,
+    peer: str,
+    paths: tuple[Path, ...],
+    transfer_syntax: str,
 ) -> None:
     """Send files or folders to a peer (C-STORE).
 
-    Folders are searched through; in them, what is no DICOM file is skipped. Exits 3 if a file was not stored.
+    Folders are searched through; in them, what is no DICOM file is skipped. Files go as they are; what the peer does not
+    take so is converted, without loss. Exits 3 if a file was not stored.
     """
+    from pacsnode.assembly import converting
     from pacsnode.dimse import scu
 
     config = program.config()
@@ -75,8 +87,19 @@ def send(
     if not found.paths:
         raise click.UsageError("there is no DICOM file in what was named")
     tally = _Tally()
-    with output.progress("sending", len(found.paths)) as progress:
-        for result in scu.send(options.caller(config), called, found.paths):
+    with (
+        tempfile.TemporaryDirectory(prefix="pacsnode-") as folder,
+        closing(converting.of_a_command(config, Path(folder))) as transcoders,
+        output.progress("sending", len(found.paths)) as progress,
+    ):
+        results = scu.send(
+            options.caller(config),
+            called,
+            found.paths,
+            transfer_syntax=transfer_syntax,
+            convert=transcoders.convert,
+        )
+        for result in results:
             if tally.count(result):
                 progress.clear()
             _tell(result, output)

@@ -59,7 +59,7 @@ def test_the_example_still_loads_with_every_key_that_is_commented_out(tmp_path: 
     (peer,) = config.peers
     defaults = PeerSection(ae_title=peer.ae_title)
     without = ("character_set", "default_character_set", "addresses", "move_destinations", "sees")
-    assert peer.model_copy(update={"name": "", **dict.fromkeys(without)}) == defaults
+    assert peer.model_copy(update={"name": "", "transfer_syntaxes": (), **dict.fromkeys(without)}) == defaults
     (title,) = config.ae_titles
     assert title.model_copy(update={"duplicates": None, "sees": None}) == AETitleSection(
         ae_title=title.ae_title

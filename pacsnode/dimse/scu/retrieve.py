@@ -54,16 +54,24 @@ def move(
 
 
 def get(
-    caller: Caller, remote: Remote, identifier: Dataset, *, patient_root: bool, folder: Path
+    caller: Caller,
+    remote: Remote,
+    identifier: Dataset,
+    *,
+    patient_root: bool,
+    folder: Path,
+    transfer_syntax: str = "",
 ) -> Iterator[RetrieveProgress]:
     """Yield each response to a C-GET, the final one last; raises `NetworkError`.
 
     Instances become `<SOPInstanceUID>.dcm` in `folder`, Part 10 with the data set as received. The remote is
     asked first which SOP classes and transfer syntaxes there are, so that each gets a context in which it
-    needs no change.
+    needs no change. With a `transfer_syntax` that alone is proposed.
     """
     model = model_of(GET_MODELS, patient_root=patient_root)
     storage = _needed_contexts(caller, remote, identifier, patient_root=patient_root) or default_contexts()
+    if transfer_syntax:
+        storage = list(dict.fromkeys((sop_class, (transfer_syntax,)) for sop_class, _ in storage))
     contexts = [(model, PLAIN), *islice(storage, MAX_CONTEXTS - 1)]
     roles = {sop_class: Roles(is_scu=False, is_scp=True) for sop_class, _ in contexts[1:]}
     with Association(caller, remote, contexts, roles) as association:
