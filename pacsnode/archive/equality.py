@@ -26,8 +26,10 @@ from pacsnode.dicom.encoding import (
     SEQUENCE_DELIMITATION,
     SHORT_VRS,
     UNDEFINED_LENGTH,
+    WORD_BYTES,
     ByteOrder,
     declared,
+    turned_round,
 )
 from pacsnode.dicom.nesting import MAX_DEPTH
 from pacsnode.dicom.part10 import parse_meta
@@ -42,13 +44,6 @@ _META_BYTES = 4096
 _PIECE_BYTES = 64 << 10  # a multiple of every word
 _DATA_SET_TRAILING_PADDING = 0xFFFCFFFC
 _ITEM_TAG, _ITEM_BYTES = b"\xfe\xff\x00\xe0", 8
-
-# How many bytes of a value are turned round in Big Endian (PS3.5 7.3); all other VRs are bytes.
-_WORD_BYTES = {
-    **dict.fromkeys((b"AT", b"OW", b"SS", b"US"), 2),
-    **dict.fromkeys((b"FL", b"OF", b"OL", b"SL", b"UL"), 4),
-    **dict.fromkeys((b"FD", b"OD", b"OV", b"SV", b"UV"), 8),
-}
 
 
 def same_bytes(first: Readable, second: Readable, data_set_length: int) -> bool:
@@ -237,7 +232,7 @@ class _Walk:
         )
 
     def _value(self, tag: int, vr: bytes, length: int, inside: _Container) -> None:
-        word = 1 if inside.order is LITTLE_ENDIAN else _WORD_BYTES.get(vr, 1)
+        word = 1 if inside.order is LITTLE_ENDIAN else WORD_BYTES.get(vr, 1)
         if length == UNDEFINED_LENGTH or length % word:
             raise UnreadableDataSet("a value of impossible length")
         # Unknown bytes in another byte order may be anything: they equal nothing.
@@ -248,7 +243,7 @@ class _Walk:
         for at in range(0, length, _PIECE_BYTES):
             piece = self._source.read(min(_PIECE_BYTES, length - at))
             if counts:
-                self._hash.update(piece if word == 1 else _turned_round(piece, word))
+                self._hash.update(piece if word == 1 else turned_round(piece, word))
 
 
 def _is_known_sequence(tag: int) -> bool:
@@ -260,10 +255,3 @@ def _is_known_sequence(tag: int) -> bool:
 
 def _is_group_length(tag: int, length: int) -> bool:
     return tag & 0xFFFF == 0 and length == 4
-
-
-def _turned_round(data: bytes, word: int) -> bytes:
-    turned = bytearray(len(data))
-    for at in range(word):
-        turned[at::word] = data[word - 1 - at :: word]
-    return bytes(turned)

@@ -8,6 +8,7 @@ pydicom would.
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
+from types import MappingProxyType
 from typing import Literal
 
 from pacsnode.dicom import uid
@@ -27,6 +28,15 @@ SHORT_VRS = frozenset(
 )
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 SEQUENCE_VRS = frozenset((b"SQ", b"UN"))
+
+# How many bytes of a value are turned round in Big Endian (PS3.5 7.3); all other VRs are bytes.
+WORD_BYTES = MappingProxyType(
+    {
+        **dict.fromkeys((b"AT", b"OW", b"SS", b"US"), 2),
+        **dict.fromkeys((b"FL", b"OF", b"OL", b"SL", b"UL"), 4),
+        **dict.fromkeys((b"FD", b"OD", b"OV", b"SV", b"UV"), 8),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,3 +151,12 @@ def _reads_as_implicit(data: Data) -> bool:
         return False
     is_later = LITTLE_ENDIAN.implicit(data, following)[:2] > LITTLE_ENDIAN.implicit(data, 0)[:2]
     return is_later and not has_vr(data, following)
+
+
+def turned_round(data: bytes, word: int) -> bytes:
+    """Return words of so many bytes in the other byte order; bytes that make no whole word stay."""
+    whole = len(data) // word * word
+    turned = bytearray(data)
+    for at in range(word):
+        turned[at:whole:word] = data[word - 1 - at : whole : word]
+    return bytes(turned)

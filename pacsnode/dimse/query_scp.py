@@ -84,7 +84,7 @@ class QuerySCP:
     def _query(self, conversation: Conversation, message: Message, identifier: bytes) -> Query:
         model = FIND_MODELS[message.context.abstract_syntax]
         rights = conversation.terms.rights
-        query = parse(
+        parsed = parse(
             identifier,
             message.context.transfer_syntax,
             model,
@@ -93,9 +93,10 @@ class QuerySCP:
             catalogue=self._catalogue,
             match_case=self._match_case,
         )
+        query = replace(parsed, visibility=rights.visibility)
         log_query("C-FIND", query)
         refuse_relational(query, rights)
-        return replace(query, visibility=rights.visibility)
+        return query
 
     def _answer(
         self, conversation: Conversation, message: Message, query: Query, answering: _Answering

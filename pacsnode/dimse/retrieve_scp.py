@@ -78,16 +78,17 @@ class _Retrieving:
     def query(self, models: dict[str, InformationModel], identifier: bytes) -> Query:
         context = self.message.context
         rights, model = self.conversation.terms.rights, models[context.abstract_syntax]
-        query = parse_retrieve(
+        parsed = parse_retrieve(
             identifier,
             context.transfer_syntax,
             model,
             options=options_of(context),
             rule=rights.character_sets,
         )
+        query = replace(parsed, visibility=rights.visibility)
         self.level = query.level.name
         log_query("retrieve", query)
-        return replace(query, visibility=rights.visibility)
+        return query
 
     def is_cancelled(self) -> bool:
         return self.conversation.cancelled(self.message.command.message_id)

@@ -77,7 +77,7 @@ def _seconds(program: str, remote: Remote, study: str, *options: str) -> float:
     keys = ("-S", "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}")
     command = [f"/usr/bin/{program}", "-aec", remote.ae_title, *options, *keys, remote.host, str(remote.port)]
     start = time.perf_counter()
-    subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start
 
 
@@ -97,9 +97,9 @@ def served(folder: Path, destination_port: int) -> Iterator[ServedNode]:
         yield node
 
 
-def store(node: ServedNode, folder: Path) -> None:
+def store(remote: Remote, folder: Path) -> None:
     """Store a folder as it is. Raises `RuntimeError` if something is not taken."""
-    statuses = {result.status for result in scu.send(Caller("BENCH"), node.remote, sorted(folder.iterdir()))}
+    statuses = {result.status for result in scu.send(Caller("BENCH"), remote, sorted(folder.iterdir()))}
     if statuses != {0}:
         raise RuntimeError(f"not stored: {statuses}")
 
@@ -123,7 +123,7 @@ def measure(folder: Path, large: int, small: int, memory: int, times: int) -> No
         node = started.enter_context(served(folder, port))
         bare = {name: started.enter_context(BareSender(path, port)) for name, path in sets.items()}
         for path in sets.values():
-            store(node, path)
+            store(node.remote, path)
         settle(node)
         measures = {}
         for name, path in sets.items():
@@ -149,7 +149,7 @@ def resident(node: ServedNode, folder: Path, count: int) -> None:
     if not count:
         return
     path = slices.write(slices.mr64(), folder / "many", count)
-    store(node, path)
+    store(node.remote, path)
     settle(node)
     worker, study, rows = node.pid_of("worker"), study_of(path), []
     for operation, take in (("C-GET", get_seconds), ("C-MOVE", move_seconds)):

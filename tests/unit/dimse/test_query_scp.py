@@ -1,5 +1,6 @@
 """C-FIND: Pending responses, cancel between them, the final status (PS3.4 C.4.1)."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -321,9 +322,11 @@ def test_an_index_that_fails_on_the_way(error: PacsNodeError, code: int) -> None
     assert (event.matches, event.status) == (2, code)
 
 
-def test_a_query_carries_what_its_requester_sees() -> None:
+def test_a_query_carries_what_its_requester_sees(caplog: pytest.LogCaptureFixture) -> None:
     index = FakeIndex()
-    served(index, request(identifier()), Peer("ws", "CT1", sees=(Sees(own_sends=True),)))
+    with caplog.at_level(logging.DEBUG, "pacsnode.dimse.query_log"):
+        served(index, request(identifier()), Peer("ws", "CT1", sees=(Sees(own_sends=True),)))
+    assert "C-FIND STUDY: only what this requester sees (sees)" in caplog.messages
     served(index, request(identifier()), Peer("other", "CT2", sees=()))
     assert [query.visibility for query in index.queries] == [(View((Trait(None, ("CT1",)),)),), None]
 
