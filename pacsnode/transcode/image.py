@@ -11,7 +11,8 @@ from pacsnode.dicom import convertible
 from pacsnode.errors import CannotConvert
 from pacsnode.transcode.codestreams import CodedFrame, Colour
 
-Elements = Mapping[int, tuple[str, bytes]]  # tag: VR and value, little endian
+Elements = Mapping[int, tuple[bytes, bytes]]  # tag: VR and value, little endian
+Replaced = dict[int, tuple[str, bytes] | None]  # elements to put, or (None) to leave out
 
 NUMBER_OF_FRAMES = 0x00280008
 SAMPLES_PER_PIXEL = 0x00280002
@@ -156,9 +157,9 @@ def encoded(image: Image, wanted: str) -> Image:
     return replace(image, is_planar=False)
 
 
-def changed_elements(before: Image, after: Image) -> dict[int, tuple[str, bytes] | None]:
+def changed_elements(before: Image, after: Image) -> Replaced:
     """Return the elements to put, and those to leave out, where an image becomes another."""
-    changes: dict[int, tuple[str, bytes] | None] = dict.fromkeys(_ONLY_ENCAPSULATED)
+    changes: Replaced = dict.fromkeys(_ONLY_ENCAPSULATED)
     if after.photometric != before.photometric:
         text = after.photometric
         changes[PHOTOMETRIC_INTERPRETATION] = ("CS", text.encode() + b" " * (len(text) % 2))
@@ -171,16 +172,14 @@ def changed_elements(before: Image, after: Image) -> dict[int, tuple[str, bytes]
     return changes
 
 
-def lossy_history(
-    elements: Elements, method: str, native_bytes: int, coded_bytes: int
-) -> dict[int, tuple[str, bytes] | None]:
+def lossy_history(elements: Elements, method: str, native_bytes: int, coded_bytes: int) -> Replaced:
     """Return what says that pixels were compressed with loss (PS3.3 C.7.6.1.1.5), if nothing says it yet.
 
     While they are, the transfer syntax tells it; once they are decoded nothing else would.
     """
     if _text(elements, LOSSY_IMAGE_COMPRESSION) == "01":
         return {}
-    history: dict[int, tuple[str, bytes] | None] = {LOSSY_IMAGE_COMPRESSION: ("CS", b"01")}
+    history: Replaced = {LOSSY_IMAGE_COMPRESSION: ("CS", b"01")}
     if LOSSY_RATIO not in elements and LOSSY_METHOD not in elements:
         ratio = f"{native_bytes / max(coded_bytes, 1):.2f}"
         history[LOSSY_RATIO] = ("DS", ratio.encode() + b" " * (len(ratio) % 2))
@@ -232,7 +231,7 @@ def _frames(elements: Elements) -> int:
 
 
 def _number(elements: Elements, tag: int, default: int | None = None) -> int:
-    _, value = elements.get(tag, ("US", b""))
+    _, value = elements.get(tag, (b"US", b""))
     if len(value) < 2:
         if default is None:
             raise CannotConvert(
@@ -243,7 +242,7 @@ def _number(elements: Elements, tag: int, default: int | None = None) -> int:
 
 
 def _text(elements: Elements, tag: int) -> str:
-    _, value = elements.get(tag, ("CS", b""))
+    _, value = elements.get(tag, (b"CS", b""))
     return value.split(b"\\")[0].strip(b" \0").decode("ascii", "replace")
 
 

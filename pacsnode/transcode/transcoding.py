@@ -9,14 +9,16 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from pacsnode.dicom import convertible, uid
-from pacsnode.dicom.reencoding import Changes, Header, PixelData, PixelDataPlace, read_header, reencode
+from pacsnode.dicom.reencoding import Changes, Header, PixelData, read_header, reencode
 from pacsnode.errors import CannotConvert, UnreadableDataSet
 from pacsnode.transcode import codecs
 from pacsnode.transcode.codestreams import CodedFrame
 from pacsnode.transcode.frames import Fragments, find_fragments, frame_starts, items, read_frames
+from pacsnode.transcode.icons import ICON_IMAGE_SEQUENCE, native_icons
 from pacsnode.transcode.image import (
     Image,
     Limits,
+    Replaced,
     changed_elements,
     check_frame,
     check_native_length,
@@ -30,9 +32,9 @@ __all__ = ["Limits", "transcode"]
 
 
 def transcode(source: BinaryIO, sink: BinaryIO, *, stored: str, wanted: str, limits: Limits) -> None:
-    """Write the data set that `source` holds from its position on, which is in `stored`, in `wanted`.
+    """Write the data set that `source` holds from its position to its end, which is in `stored`, in `wanted`.
 
-    Both files are seekable. Raises `CannotConvert`, after which `sink` holds something that is of no use.
+    The source is seekable. Raises `CannotConvert`, after which `sink` has something that is of no use.
     """
     if not convertible.can_convert(stored, wanted):
         raise CannotConvert(f"{stored} is not converted to {wanted}")
@@ -50,28 +52,45 @@ def _is_reencoding(stored: str, wanted: str) -> bool:
 
 
 def _changes(source: BinaryIO, stored: str, wanted: str, limits: Limits) -> Changes:
+    start = source.tell()
     header = read_header(source, stored)
-    if header.pixel_data is None:  # a report or a presentation state: the syntax says nothing of it
-        return Changes()
+    at = header.pixel_data
     if stored in convertible.UNCOMPRESSED:
-        return _compressed(source, header, header.pixel_data, wanted, limits)
-    if header.pixel_data.length is not None:
-        raise CannotConvert("the Pixel Data are not encapsulated, as the transfer syntax demands")
-    return _Recoding(source, header, header.pixel_data, stored, wanted, limits).changes()
+        if at is None:  # a report or a presentation state: the syntax says nothing of it
+            return Changes()
+        return _compressed(source, header, start + at.offset, at.length, wanted, limits)
+    icons: Replaced = {}
+    if ICON_IMAGE_SEQUENCE in header.sequences:
+        source.seek(start)
+        icons = {ICON_IMAGE_SEQUENCE: native_icons(source, header, stored, limits, transcode)}
+    if at is None:
+        return Changes(icons)
+    if at.length is not None:
+        raise CannotConvert("Pixel Data are not encapsulated, as the transfer syntax demands")
+    changes = _Recoding(source, header, start + at.offset, stored, wanted, limits).changes()
+    return Changes({**changes.elements, **icons}, changes.pixel_data)
 
 
 def _compressed(
-    source: BinaryIO, header: Header, place: PixelDataPlace, wanted: str, limits: Limits
+    source: BinaryIO, header: Header, position: int, length: int | None, wanted: str, limits: Limits
 ) -> Changes:
     image = read_image(header.elements, limits)
-    if place.length is None or place.length < image.total_bytes:
-        raise CannotConvert(f"Pixel Data has {place.length} bytes, its image takes {image.total_bytes}")
+    if length is None or length < image.total_bytes:
+        raise CannotConvert(f"Pixel Data has {length} bytes, its image takes {image.total_bytes}")
     after = encoded(image, wanted)
     frames = (
         codecs.encode(codecs.native_cells(frame, image), after, wanted)
-        for frame in _native_frames(source, place.position, image)
+        for frame in _native_frames(source, position, image)
     )
-    return Changes(changed_elements(image, after), PixelData("OB", None, items(frames)))
+    pieces = _undisturbed(source, items(frames))
+    return Changes(changed_elements(image, after), PixelData("OB", None, pieces))
+
+
+def _undisturbed(source: BinaryIO, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield pieces that are read from anywhere in the source, which whoever asks for them reads on afterwards."""
+    position = source.tell()
+    yield from pieces
+    source.seek(position)
 
 
 def _native_frames(source: BinaryIO, position: int, image: Image) -> Iterator[bytes]:
@@ -90,7 +109,7 @@ class _Recoding:
         self,
         source: BinaryIO,
         header: Header,
-        place: PixelDataPlace,
+        position: int,
         stored: str,
         wanted: str,
         limits: Limits,
@@ -102,7 +121,7 @@ class _Recoding:
         self._stored = stored
         self._image = read_image(header.elements, limits)
         self._decoder = codecs.decoder(stored)
-        self._fragments: Fragments = find_fragments(source, place.position)
+        self._fragments: Fragments = find_fragments(source, position)
         self._starts = frame_starts(source, self._fragments, self._image.frames, stored)
 
     def changes(self) -> Changes:
@@ -120,7 +139,8 @@ class _Recoding:
             return Changes(elements, self._native(native, first))
         after = encoded(native, self._wanted)
         frames = (codecs.encode(cells, after, self._wanted) for cells in self._cells(native, first))
-        return Changes(elements | changed_elements(self._image, after), PixelData("OB", None, items(frames)))
+        pieces = _undisturbed(self._source, items(frames))
+        return Changes(elements | changed_elements(self._image, after), PixelData("OB", None, pieces))
 
     def _native(self, native: Image, first: CodedFrame | None) -> PixelData:
         check_native_length(native)
@@ -128,7 +148,7 @@ class _Recoding:
         return PixelData(
             "OW" if is_words else "OB",
             native.total_bytes + native.total_bytes % 2,
-            self._padded(native, first),
+            _undisturbed(self._source, self._padded(native, first)),
         )
 
     def _padded(self, native: Image, first: CodedFrame | None) -> Iterator[bytes]:
