@@ -16,9 +16,8 @@ ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
 # hierarchical and the arithmetic ones, which no codec reads and no device has made.
 JPEG = frozenset("1.2.840.10008.1.2.4." + last for last in ("50", "51", "53", "55", "57", "70"))
 JPEG_LS = frozenset((JPEG_LS_LOSSLESS, "1.2.840.10008.1.2.4.81"))
-JPEG_2000 = frozenset(
-    "1.2.840.10008.1.2.4." + last for last in ("90", "91", "201", "202", "203")
-)  # HTJ2K included (PS3.5 8.2.14)
+HTJ2K = frozenset("1.2.840.10008.1.2.4." + last for last in ("201", "202", "203"))  # PS3.5 8.2.14
+JPEG_2000 = frozenset((JPEG_2000_LOSSLESS, "1.2.840.10008.1.2.4.91")) | HTJ2K
 
 UNCOMPRESSED = frozenset(
     (
