@@ -75,8 +75,8 @@ def send(
 ) -> None:
     """Send files or folders to a peer (C-STORE).
 
-    Folders are searched through; in them, what is no DICOM file is skipped. Files go as they are; what the peer does not
-    take so is converted, without loss. Exits 3 if a file was not stored.
+    Folders are searched through; in them, what is no DICOM file is skipped. Files go as they are; what the peer does
+    not take so is converted, without loss. Exits 3 if a file was not stored.
     """
     from pacsnode.assembly import converting
     from pacsnode.dimse import scu

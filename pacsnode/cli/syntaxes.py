@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 
-class _TransferSyntax(click.ParamType):
+class _TransferSyntax(click.ParamType[str]):
     name = "NAME|UID"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:

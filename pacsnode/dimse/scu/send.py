@@ -1,7 +1,8 @@
 """C-STORE as SCU: files as they lie, converted where the remote does not take them so (PS3.4 B.2)."""
 
 import os
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def send(
                 yield sending.one(file)
 
 
-def _contexts_of(kinds: Set[Kind], transfer_syntax: str) -> list[tuple[str, tuple[str, ...]]]:
+def _contexts_of(kinds: AbstractSet[Kind], transfer_syntax: str) -> list[tuple[str, tuple[str, ...]]]:
     if not transfer_syntax:
         return contexts_of(sorted(kinds))
     return list(dict.fromkeys((sop_class, (transfer_syntax,)) for sop_class, _ in sorted(kinds)))
