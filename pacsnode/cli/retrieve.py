@@ -59,7 +59,7 @@ def get(
     options: CallerOptions,
     peer: str,
     folder: Path,
-    transfer_syntax: str,
+    transfer_syntax: str | None,
     patient: str | None,
     studies: tuple[str, ...],
     series: tuple[str, ...],
@@ -78,7 +78,7 @@ def get(
         identifier,
         patient_root=patient_root,
         folder=folder,
-        transfer_syntax=transfer_syntax,
+        transfer_syntax=transfer_syntax or "",
     )
     _report(output, answers, done=f"fetched into {folder}", verb="fetching")
 

@@ -71,7 +71,7 @@ def send(
     options: CallerOptions,
     peer: str,
     paths: tuple[Path, ...],
-    transfer_syntax: str,
+    transfer_syntax: str | None,
 ) -> None:
     """Send files or folders to a peer (C-STORE).
 
@@ -96,7 +96,7 @@ def send(
             options.caller(config),
             called,
             found.paths,
-            transfer_syntax=transfer_syntax,
+            transfer_syntax=transfer_syntax or "",
             convert=transcoders.convert,
         )
         for result in results:

@@ -19,7 +19,7 @@ class _TransferSyntax(click.ParamType[str]):
 
 
 def transfer_syntax_option(words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the option, which is an empty text where it is not given."""
+    """Return the option, which is None where it is not given."""
     return click.option(
-        "--transfer-syntax", type=_TransferSyntax(), default="", metavar="NAME|UID", help=words
+        "--transfer-syntax", type=_TransferSyntax(), default=None, metavar="NAME|UID", help=words
     )

@@ -182,15 +182,20 @@ def test_nobody_waits_for_a_program_for_ever(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
-    with transcoders(tmp_path, program=(str(tmp_path / "nowhere"),)) as running:
-        with pytest.raises(OutOfResources, match="No such file"):
-            converted(running)
+    nowhere = (str(tmp_path / "nowhere"),)
+    with (
+        transcoders(tmp_path, program=nowhere) as running,
+        pytest.raises(OutOfResources, match="No such file"),
+    ):
+        converted(running)
 
 
 def test_without_room_nothing_is_converted(tmp_path: Path) -> None:
-    with transcoders(tmp_path, min_free_bytes=1 << 60) as running:
-        with pytest.raises(OutOfResources, match=r"spool\.min_free"):
-            converted(running)
+    with (
+        transcoders(tmp_path, min_free_bytes=1 << 60) as running,
+        pytest.raises(OutOfResources, match="min_free"),
+    ):
+        converted(running)
     with transcoders(tmp_path / "file" / "below") as running:
         (tmp_path / "file").touch()
         with pytest.raises(OutOfResources, match="nothing can be converted"):
