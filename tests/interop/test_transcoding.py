@@ -57,9 +57,20 @@ def moved(running: Running, asked: Dataset) -> RetrieveProgress:
 
 
 def grey(number: int = 1, **changes: object) -> Dataset:
-    """Return a whole image of 4 x 4 pixels."""
-    description = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "BitsStored": 16}
-    return ct_image(number, **description, HighBit=15, PixelRepresentation=0, **changes)
+    """Return a whole image of 16 x 16 pixels."""
+    description: dict[str, object] = {
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsStored": 16,
+    }
+    description |= {
+        "Rows": 16,
+        "Columns": 16,
+        "PixelData": bytes(512),
+        "HighBit": 15,
+        "PixelRepresentation": 0,
+    }
+    return ct_image(number, **description | changes)
 
 
 def real_images(folder: Path) -> list[Path]:
@@ -136,7 +147,7 @@ def test_an_uncompressed_image_is_got_in_whatever_can_be_made(
     start_node: StartNode, destination_port: int, tmp_path: Path, syntax: str
 ) -> None:
     running = node(start_node, destination_port)
-    pixels = bytes(range(32))
+    pixels = bytes(range(256)) * 2
     stored(running, [written(grey(PixelData=pixels), tmp_path / "one.dcm")])
     peer = f"{running.remote.ae_title}@127.0.0.1:{running.port}"
     asked = ["get", peer, "--study", _STUDY, "-o", str(tmp_path / "got"), "--transfer-syntax", syntax]

@@ -90,9 +90,17 @@ class FakeNetwork:
         yield from self.answers
 
     def get(
-        self, caller: Caller, remote: Remote, identifier: Dataset, *, patient_root: bool, folder: Path
+        self,
+        caller: Caller,
+        remote: Remote,
+        identifier: Dataset,
+        *,
+        patient_root: bool,
+        folder: Path,
+        transfer_syntax: str,
     ) -> Iterator[RetrieveProgress]:
-        self._call("get", caller, remote, identifier=identifier, patient_root=patient_root, folder=folder)
+        options = {"identifier": identifier, "patient_root": patient_root, "folder": folder}
+        self._call("get", caller, remote, **options, transfer_syntax=transfer_syntax)
         yield from self.answers
 
     def move(
@@ -103,8 +111,10 @@ class FakeNetwork:
         )
         yield from self.answers
 
-    def send(self, caller: Caller, remote: Remote, paths: Sequence[Path]) -> Iterator[SendResult]:
-        self._call("send", caller, remote, paths=list(paths))
+    def send(
+        self, caller: Caller, remote: Remote, paths: Sequence[Path], *, transfer_syntax: str, convert: object
+    ) -> Iterator[SendResult]:
+        self._call("send", caller, remote, paths=list(paths), transfer_syntax=transfer_syntax)
         yield from self.answers
 
 

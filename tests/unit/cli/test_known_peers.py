@@ -26,6 +26,7 @@ sees = [{ institution = ["ST. MARY*", "X"], department = ["CARDIO"] }, { own_sen
 ae_title = "ALL"
 addresses = []
 allow = []
+transfer_syntaxes = ["jpeg-ls-lossless", "1.2.840.10008.1.2.1"]
 """
 
 
@@ -40,7 +41,8 @@ def test_people_see_what_each_peer_may(run, configured: None) -> None:
     assert heading.split("  ")[0] == "NAME"
     for cell in ("scanner", "CT1", "10.0.0.0/24, ct1.example.org", "echo, store", " 4 ", "nothing"):
         assert cell in scanner
-    assert scanner.endswith("as said, else ISO_IR 100")
+    assert scanner.endswith("stored")
+    assert "as said, else ISO_IR 100  " in scanner
     for cell in (
         "10.0.0.17:11112",
         "10.0.0.17 ",
@@ -49,7 +51,7 @@ def test_people_see_what_each_peer_may(run, configured: None) -> None:
     ):
         assert cell in station
     assert station.split("  ")[0] == "station"
-    for cell in ("nowhere", "nothing", "all", "as said"):
+    for cell in ("nowhere", "nothing", "all", "as said", "jpeg-ls-lossless, explicit"):
         assert cell in everything
     assert result == "3 peers; AE titles that no peer has may: echo"
 
@@ -69,6 +71,7 @@ def test_programs_see_it_too(run, configured: None) -> None:
         "sees": [],
         "default_character_set": ["ISO_IR 100"],
         "character_set": None,
+        "transfer_syntaxes": None,
     }
     assert (station["default_character_set"], station["character_set"]) == (None, ["", "ISO 2022 IR 87"])
     assert (station["calls_from"], station["move_destinations"]) == (["10.0.0.17"], ["station"])
@@ -77,6 +80,7 @@ def test_programs_see_it_too(run, configured: None) -> None:
         {"own_sends": True},
     ]
     assert (everything["calls_from"], everything["allow"], everything["sees"]) == ([], [], None)
+    assert everything["transfer_syntaxes"] == ["1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.1"]
     assert result == {"result": {"peers": 3, "unknown_peers": "echo"}}
 
 

@@ -156,6 +156,8 @@ def test_what_is_refused(section: str, key: str, value: object) -> None:
         {"ae_title": "A", "move_destinations": ["nobody"]},
         {"ae_title": "A", "move_destinations": ["A"]},
         {"ae_title": "A", "sees": {}},
+        {"ae_title": "A", "transfer_syntaxes": ["jpeg"]},
+        {"ae_title": "A", "transfer_syntaxes": ["1.2.840.10008.1.2.4.94"]},
         {"ae_title": "A", "sees": [{}]},
         {"ae_title": "A", "sees": {"own_sends": False}},
         {"ae_title": "A", "sees": {"institution": [""]}},
