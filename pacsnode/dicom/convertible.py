@@ -30,14 +30,14 @@ UNCOMPRESSED = frozenset(
 DECODED = frozenset((RLE_LOSSLESS, ENCAPSULATED_UNCOMPRESSED)) | JPEG | JPEG_LS | JPEG_2000
 ENCODED = frozenset((RLE_LOSSLESS, JPEG_LS_LOSSLESS, JPEG_2000_LOSSLESS))
 
-# Big endian is retired, and a deflated data set takes time to make: only what has no pixels to decode.
-_FROM_ANY = frozenset((uid.IMPLICIT_VR_LITTLE_ENDIAN, uid.EXPLICIT_VR_LITTLE_ENDIAN)) | ENCODED
+# Big endian is retired and a deflated data set is read forward only: they change among the uncompressed ones.
+_LITTLE = frozenset((uid.IMPLICIT_VR_LITTLE_ENDIAN, uid.EXPLICIT_VR_LITTLE_ENDIAN))
 
 
 def can_convert(stored: str, wanted: str) -> bool:
     """Return whether instances in the syntax `stored` can be sent in another, `wanted`."""
     if stored == wanted:
         return True
-    if stored in UNCOMPRESSED:
-        return wanted in UNCOMPRESSED or wanted in ENCODED
-    return stored in DECODED and wanted in _FROM_ANY
+    if stored in UNCOMPRESSED and wanted in UNCOMPRESSED:
+        return True
+    return stored in _LITTLE | DECODED and wanted in _LITTLE | ENCODED
