@@ -118,8 +118,10 @@ class AssociationLog:
         to = f"C-MOVE to {event.destination_ae_title}" if event.destination_ae_title else "C-GET"
         left = f", {event.remaining} left" if event.remaining else ""
         over = f" over {event.associations} associations" if event.associations > 1 else ""
+        converted = f", {event.converted} converted" if event.converted else ""
         what = (
-            f"{to}, {event.level or '-'}: {event.completed} sent, {event.failed} failed, {event.warned} warned{left}; "
+            f"{to}, {event.level or '-'}: {event.completed} sent, {event.failed} failed, "
+            f"{event.warned} warned{converted}{left}; "
             f"{event.bytes_sent} bytes in {event.seconds:.3f} s{over}"
         )
         if event.has_failed:

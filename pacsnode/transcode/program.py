@@ -16,8 +16,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from pacsnode.errors import PacsNodeError
@@ -26,6 +27,7 @@ from pacsnode.transcode_protocol import Answer, Order, receive_order, send_answe
 
 IDLE_SECONDS = 60.0
 _NICE = 10
+_FIRST_TO_GO = "900"
 _GRACE_SECONDS = 5  # the worker's own time limit comes first
 
 Convert = Callable[[BinaryIO, BinaryIO, Order], None]
@@ -104,8 +106,10 @@ def _in_words(error: OSError) -> str:
 
 
 def _confine(bounds: Bounds) -> None:
-    """Give up what is not needed: priority, memory, files, core dumps."""
-    os.nice(_NICE)
+    """Give up what is not needed: priority, memory, files, core dumps; and be the first to go if memory is short."""
+    with suppress(OSError):  # of no consequence
+        os.nice(_NICE)
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO, encoding="ascii")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (bounds.memory, bounds.memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (bounds.output, bounds.output))

@@ -119,7 +119,10 @@ def test_an_idle_association_says_so(log: AssociationLog, caplog: pytest.LogCapt
         (replace(QUERY, status=0xA900, comment="no level"), ["C-FIND STUDY", "0xA900", "no level"]),
         (replace(QUERY, status=0xC000, level=""), ["C-FIND -", "0xC000"]),
         (replace(QUERY, status=0xA700), ["0xA700"]),
-        (replace(RETRIEVE, failed=2), ["C-MOVE to WS1, STUDY", "5 sent, 2 failed, 1 warned", "0xB000"]),
+        (
+            replace(RETRIEVE, failed=2, converted=3),
+            ["3 converted; 100 bytes", "C-MOVE to WS1, STUDY", "5 sent, 2 failed, 1 warned", "0xB000"],
+        ),
         (replace(RETRIEVE, destination_ae_title="", status=0xA702), ["C-GET, STUDY:", "0xA702"]),
         (replace(RETRIEVE, status=0xA801, level=""), ["0xA801"]),
         (
