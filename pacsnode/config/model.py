@@ -162,7 +162,7 @@ class TranscodeSection(_Section):
     processes: Annotated[WholeNumber, Field(ge=1, le=64)] = 2
     """Programs that convert at the same time, 1 to 64; the workers share them out, and each has one at least."""
     max_memory: Annotated[Size, Field(ge=256 << 20, le=1 << 40)] = 2 << 30
-    """Memory of each of them, "256 MiB" to "1 TiB"; a frame may take a quarter of it."""
+    """Memory of each of them, "256 MiB" to "1 TiB"; a frame, decoded, may take a tenth of it."""
     timeout: Annotated[Duration, Field(gt=0, le=3_600)] = 300.0
     """Time for one image, up to "1h"."""
 

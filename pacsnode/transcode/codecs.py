@@ -222,13 +222,13 @@ def _precision(cells: "Cells", image: Image) -> int:
 
     Those may be an overlay's (retired, PS3.5 8.1.2) or belong to a stored value that is not at the bottom.
     """
-    spare = image.allocated - image.stored
     if image.high_bit != image.stored - 1:
         return image.allocated
-    if spare and not _is_same(cells, _extended(cells, image, spare), image, is_exact=True):
-        above = cells >> image.stored
-        return image.stored if not above.any() else image.allocated
-    return image.stored
+    spare = image.allocated - image.stored
+    is_clear = not spare or not (cells >> image.stored).any()
+    if is_clear or _numpy().array_equal(cells, _extended(cells, image, spare)):
+        return image.stored
+    return image.allocated
 
 
 def _extended(cells: "Cells", image: Image, spare: int) -> "Cells":
@@ -239,13 +239,13 @@ def _extended(cells: "Cells", image: Image, spare: int) -> "Cells":
     return ((signed << spare) >> spare).view(cells.dtype)  # type: ignore[no-any-return]
 
 
-def _is_same(first: "Cells", second: "Cells", image: Image, *, is_exact: bool = False) -> bool:
+def _is_same(first: "Cells", second: "Cells", image: Image) -> bool:
     """Return whether cells are equal, but for unused bits that are zeros in one and the sign in the other."""
     numpy = _numpy()
     if numpy.array_equal(first, second):
         return True
     spare = image.allocated - image.stored
-    if is_exact or not spare or not image.is_signed:
+    if not spare or not image.is_signed or image.high_bit != image.stored - 1:
         return False
     return bool(numpy.array_equal(_extended(first, image, spare), _extended(second, image, spare)))
 
@@ -261,7 +261,8 @@ def _called(codec: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     except MemoryError:
         raise CannotConvert("a frame takes more memory than there is to convert it") from None
     except Exception as failure:
-        raise CannotConvert(f"a frame is damaged: {type(failure).__name__}") from failure
+        name = type(failure).__name__
+        raise CannotConvert(f"a frame is damaged, or too large for its codec ({name})") from failure
 
 
 def _numpy() -> Any:

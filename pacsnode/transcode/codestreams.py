@@ -42,6 +42,7 @@ _STANDALONE = frozenset((0x01, *range(0xD0, 0xD8)))
 _FRAME_HEADER = Struct(">BHHB")
 _LENGTH = Struct(">H")
 _MAX_SEGMENTS = 10_000
+_MAX_PADDING_BYTES = 64 << 10  # behind the end
 _ADOBE_BYTES = 12
 _ADOBE_COLOUR = {0: Colour.RGB, 1: Colour.YBR}
 
@@ -118,8 +119,8 @@ def _check_tables(kind: int, markers: set[int]) -> None:
 
 
 def _check_end(data: bytes) -> None:
-    """Demand the end marker: a decoder makes grey of what is missing before it."""
-    if data.rstrip(b"\x00")[-2:] != b"\xff\xd9" and data.rfind(b"\xff\xd9", max(0, len(data) - 1024)) < 0:
+    """Demand the end marker, which no coded bytes look like: a decoder makes grey of what is missing before it."""
+    if data.rfind(b"\xff\xd9", max(0, len(data) - _MAX_PADDING_BYTES)) < 0:
         raise CannotConvert("a JPEG frame is cut off: it has no end marker")
 
 

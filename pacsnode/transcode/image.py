@@ -196,10 +196,9 @@ def _check(image: Image) -> None:
         )
     if not image.rows or not image.columns:
         raise CannotConvert("the image has no rows or no columns")
-    if image.samples not in (1, 3) or (image.samples == 3) == (image.photometric in _GREY):
-        raise CannotConvert(
-            f"Samples per Pixel {image.samples} does not fit {image.photometric or 'no'} pixels"
-        )
+    is_colour = image.photometric == "RGB" or image.photometric.startswith("YBR_")
+    if image.samples not in (1, 3) or (image.photometric in _GREY if image.samples == 3 else is_colour):
+        raise CannotConvert(f"Samples per Pixel {image.samples} does not fit the Photometric Interpretation")
 
 
 def _check_limits(image: Image, limits: Limits) -> None:

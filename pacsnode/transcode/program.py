@@ -71,8 +71,8 @@ def serve(channel: socket.socket, convert: Convert, *, seconds: float) -> None:
 
 
 def _converted(bounds: Bounds) -> Convert:
-    # Half of the memory for one frame as it is, the rest for what a codec makes of it.
-    limits = Limits(max_frame_bytes=bounds.memory // 4, max_pixel_data_bytes=bounds.output)
+    # A codec holds a frame up to nine times (JPEG 2000, compressed and compared).
+    limits = Limits(max_frame_bytes=bounds.memory // 10, max_pixel_data_bytes=bounds.output)
 
     def convert(source: BinaryIO, sink: BinaryIO, order: Order) -> None:
         transcode(source, sink, stored=order.stored, wanted=order.wanted, limits=limits)

@@ -75,9 +75,9 @@ def _compressed(
     source: BinaryIO, header: Header, position: int, length: int | None, wanted: str, limits: Limits
 ) -> Changes:
     image = read_image(header.elements, limits)
-    if length is None or length < image.total_bytes:
-        raise CannotConvert(f"Pixel Data has {length} bytes, its image takes {image.total_bytes}")
     after = encoded(image, wanted)
+    if length is None or length < image.total_bytes:
+        raise CannotConvert(f"Pixel Data has {length or 0} bytes, its image takes {image.total_bytes}")
     frames = (
         codecs.encode(codecs.native_cells(frame, image), after, wanted)
         for frame in _native_frames(source, position, image)
