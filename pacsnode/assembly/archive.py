@@ -1,15 +1,17 @@
 """What is kept: index, spool and storage of a configuration, and the state beside them, opened together."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pacsnode.archive.objects import Objects
 from pacsnode.archive.store import Store
 from pacsnode.assembly.folders import make_folder
 from pacsnode.config import Config
+from pacsnode.config.storage import Bucket
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.index.base import Located
 from pacsnode.index.sqlite import SqliteIndex
@@ -19,6 +21,10 @@ from pacsnode.storage.base import Storage
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.memory import MemoryStorage
 from pacsnode.storage.reading import chunks_of
+from pacsnode.storage.retry import Retry, RetryingStorage
+
+if TYPE_CHECKING:
+    from pacsnode.storage.gcs.adapter import BucketStorage
 
 _INDEX_FILE = "index-1.db"
 
@@ -137,10 +143,32 @@ class Holdings:
         self.archive.close()
 
 
-def storage_of(config: Config) -> Storage:
-    """Open the storage of a configuration."""
-    directory = config.storage.directory
+def storage_of(config: Config, *, stop: threading.Event | None = None) -> Storage:
+    """Open the storage of a configuration. `stop` ends the waits for a bucket that is tried again."""
+    directory, bucket = config.storage.directory, config.storage.bucket
+    if bucket is not None:
+        return RetryingStorage(bucket_storage(config, bucket), Retry(stop=stop))
     if directory is None:
         return MemoryStorage()
     make_folder(directory, "storage.url")
     return DirectoryStorage(directory)
+
+
+def bucket_storage(config: Config, bucket: Bucket) -> "BucketStorage":
+    """Open a bucket as it is, without retries; it is not asked for anything yet."""
+    # Here, because what it imports takes a third of a second that nodes without a bucket do not have to spend.
+    from pacsnode.storage.gcs.adapter import BucketStorage
+    from pacsnode.storage.gcs.upload import BucketOptions
+
+    gcs = config.storage.gcs
+    return BucketStorage(
+        BucketOptions(
+            bucket=bucket.name,
+            prefix=bucket.prefix,
+            storage_class=gcs.storage_class,
+            kms_key=gcs.kms_key,
+            user_project=gcs.user_project,
+        ),
+        connections=gcs.threads,
+        timeout_seconds=gcs.timeout,
+    )

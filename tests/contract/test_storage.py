@@ -16,6 +16,7 @@ from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.files import FileReadable
 from pacsnode.storage.memory import BytesReadable, MemoryStorage
 from pacsnode.storage.names import object_name
+from pacsnode.storage.retry import Retry, RetryingStorage
 from tests.objects import put
 
 NAME = object_name("1.2.3", "1.2.3.4", "1.2.3.4.5")
@@ -23,11 +24,21 @@ OTHER = object_name("1.2.3", "1.2.3.4", "1.2.3.4.5", 1)
 ELSEWHERE = object_name("1.2.9", "1.2.9.4", "1.2.9.4.5")
 
 
-@pytest.fixture(params=["directory", "memory"])
+@pytest.fixture(params=["directory", "memory", "gcs", "gcs-retrying", "fake-gcs-server", "gcs-bucket"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    storage: Storage = (
-        DirectoryStorage(tmp_path / "objects") if request.param == "directory" else MemoryStorage()
-    )
+    match request.param:
+        case "directory":
+            storage: Storage = DirectoryStorage(tmp_path / "objects")
+        case "memory":
+            storage = MemoryStorage()
+        case "gcs":
+            storage = request.getfixturevalue("bucket").storage()
+        case "gcs-retrying":
+            storage = RetryingStorage(request.getfixturevalue("bucket").storage(), Retry())
+        case "fake-gcs-server":
+            storage = request.getfixturevalue("second_bucket").storage()
+        case _:
+            storage = request.getfixturevalue("real_bucket")
     yield storage
     storage.close()
 

@@ -1,0 +1,301 @@
+"""Requests to Google Cloud Storage: credentials, connections, and what may go wrong on the way.
+
+The requests of the JSON API are made here by google-auth's `AuthorizedHttp` over one urllib3 pool, not by
+google-cloud-storage's `Blob`, which sends the same ones through `requests`: `Blob` costs 3 times the processor time
+(`tests/benchmarks/bench_gcs.py`). The library's `Client` decides what it is good at: where the endpoint is, by
+STORAGE_EMULATOR_HOST, API_ENDPOINT_OVERRIDE and the universe of the credentials. Only public names are used.
+
+Nothing is tried twice here but a request that was answered with 401: `AuthorizedHttp` refreshes the credentials
+and sends it again. Credentials are looked for at the first request, so that a node without them still starts.
+"""
+
+import os
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlencode, urlsplit
+
+import certifi
+import google.auth
+import urllib3
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.transport.urllib3 import AuthorizedHttp
+from google.cloud.storage import Client
+
+from pacsnode import __version__
+from pacsnode.errors import PacsNodeError, StorageAway, StorageRefused
+
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_CONNECT_SECONDS = 10.0
+_LEAST_BYTES_PER_SECOND = 16 << 10
+_MAX_DOCUMENT_BYTES = 16 << 20
+_READ_BYTES = 1 << 20
+
+_CLOCK = ("short-lived token", "iat and exp", "not yet valid", "has expired", "clock")
+
+
+class Body(Protocol):
+    """What is sent: its bytes in pieces, from the beginning each time it is asked."""
+
+    @property
+    def length(self) -> int:
+        """Length in bytes."""
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield all bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. Header names are in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Arriving:
+    """An answer whose body is still to be read. Not thread-safe."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, doing: str, timeout_seconds: float) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._doing = doing
+        self._timeout_seconds = timeout_seconds
+
+    def read(self, size: int) -> bytes:
+        """Return as many bytes; raises `StorageAway` if they do not come, in time or at all."""
+        pieces, left = list[bytes](), size
+        deadline = _deadline(self._timeout_seconds, size)
+        try:
+            while left:
+                piece = self._response.read1(min(left, _READ_BYTES))
+                if not piece:
+                    raise StorageAway(f"{self._doing}: the answer ended {left} bytes early")
+                pieces.append(piece)
+                left -= len(piece)
+                _check(deadline, self._doing)
+        except BaseException as error:
+            self.close()
+            raise _sorted(error, self._doing) from error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def whole(self) -> Answer:
+        """Return the answer with all of its body, which has to be a document."""
+        pieces, size = list[bytes](), 0
+        deadline = _deadline(self._timeout_seconds, 0)
+        try:
+            while piece := self._response.read1(_READ_BYTES):
+                pieces.append(piece)
+                size += len(piece)
+                _check(deadline, self._doing)
+                if size > _MAX_DOCUMENT_BYTES:
+                    raise StorageAway(f"{self._doing}: the answer does not end")
+        except BaseException as error:
+            self.close()
+            raise _sorted(error, self._doing) from error
+        self.finish()
+        return Answer(self.status, self.headers, b"".join(pieces))
+
+    def finish(self) -> None:
+        """Give the connection back: all was read."""
+        self._response.release_conn()
+
+    def close(self) -> None:
+        """Close the connection, whatever is still on it."""
+        self._response.close()
+        self._response.release_conn()
+
+
+class Transport:
+    """Sends requests. Any thread may call any method."""
+
+    def __init__(self, *, connections: int, timeout_seconds: float) -> None:
+        """Keep as many connections open; nothing takes longer than the time-out without a byte."""
+        self._connections = connections
+        self._timeout_seconds = timeout_seconds
+        self._lock = threading.Lock()
+        self._ready: tuple[AuthorizedHttp, str] | None = None
+
+    def send(
+        self,
+        method: str,
+        place: str,
+        doing: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+    ) -> Arriving:
+        """Send a request to a path of the API or a whole URL; `doing` begins the messages of its errors.
+
+        Raises `StorageAway`, `StorageRefused`; an answer with whatever status is returned.
+        """
+        http, endpoint = self._opened()
+        url = place if "://" in place else endpoint + place
+        if query:
+            url += "?" + urlencode(query)
+        sent = {"user-agent": f"pacsnode/{__version__}", **(headers or {})}
+        if body is not None:
+            sent["content-length"] = str(body.length)
+        try:
+            response = http.urlopen(
+                method,
+                url,
+                body=_Sending(body, doing, self._timeout_seconds) if body is not None else None,
+                headers=sent,
+                timeout=urllib3.Timeout(
+                    connect=min(_CONNECT_SECONDS, self._timeout_seconds), read=self._timeout_seconds
+                ),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except Exception as error:
+            raise _sorted(error, doing) from error
+        return Arriving(response, doing, self._timeout_seconds)
+
+    def ask(
+        self,
+        method: str,
+        place: str,
+        doing: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+    ) -> Answer:
+        """Send a request as `send` does, and wait for all of a document."""
+        return self.send(method, place, doing, query=query, headers=headers, body=body).whole()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        with self._lock:
+            if self._ready is not None:
+                self._ready[0].http.clear()
+
+    def _opened(self) -> tuple[AuthorizedHttp, str]:
+        with self._lock:
+            if self._ready is None:
+                self._ready = self._open()
+            return self._ready
+
+    def _open(self) -> tuple[AuthorizedHttp, str]:
+        try:
+            credentials = _credentials()
+            # The project is asked for only where buckets are made, which a node never does.
+            endpoint = Client(project="none", credentials=credentials).api_endpoint
+        except DefaultCredentialsError as error:
+            raise StorageRefused(
+                f"no credentials for Google Cloud: {_one_line(error)}; run where a service account is attached, or "
+                "name a key file in GOOGLE_APPLICATION_CREDENTIALS"
+            ) from error
+        except (GoogleAuthError, ValueError, OSError) as error:
+            raise StorageRefused(
+                f"the credentials for Google Cloud cannot be used: {_one_line(error)}"
+            ) from error
+        return AuthorizedHttp(credentials, http=self._pool(endpoint)), str(endpoint)
+
+    def _pool(self, endpoint: str) -> urllib3.PoolManager:
+        """Return the connections, through the proxy of the environment (HTTPS_PROXY, NO_PROXY) if there is one."""
+        parts = urlsplit(endpoint)
+        timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=self._timeout_seconds)  # of refreshes
+        proxy = urllib.request.getproxies().get(parts.scheme)
+        if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+            account = urlsplit(proxy)
+            headers = (
+                urllib3.make_headers(proxy_basic_auth=f"{account.username}:{account.password or ''}")
+                if account.username
+                else None
+            )
+            return urllib3.ProxyManager(
+                proxy,
+                maxsize=self._connections,
+                ssl_context=_tls(),
+                timeout=timeout,
+                retries=False,
+                proxy_headers=headers,
+            )
+        return urllib3.PoolManager(
+            maxsize=self._connections, ssl_context=_tls(), timeout=timeout, retries=False
+        )
+
+
+def _credentials() -> Credentials:
+    if os.environ.get("STORAGE_EMULATOR_HOST"):
+        return AnonymousCredentials()
+    credentials, _ = google.auth.default(scopes=[_SCOPE])
+    return credentials
+
+
+class _Sending:
+    """A body as urllib3 takes it; sent again from the beginning when the credentials had to be refreshed."""
+
+    def __init__(self, body: Body, doing: str, timeout_seconds: float) -> None:
+        self._body = body
+        self._doing = doing
+        self._timeout_seconds = timeout_seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        deadline = _deadline(self._timeout_seconds, self._body.length)
+        for piece in self._body.pieces():
+            _check(deadline, self._doing)
+            yield piece
+
+
+def _tls() -> ssl.SSLContext:
+    """Trust what the system trusts (SSL_CERT_FILE, so that a hospital's proxy may look in), else certifi's list."""
+    context = ssl.create_default_context()
+    if not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def _deadline(timeout_seconds: float, size: int) -> float:
+    """The time-out is for each read and write; this is for the whole, against a peer that only drips."""
+    return time.monotonic() + timeout_seconds + size / _LEAST_BYTES_PER_SECOND
+
+
+def _check(deadline: float, doing: str) -> None:
+    if time.monotonic() > deadline:
+        raise StorageAway(f"{doing}: slower than {_LEAST_BYTES_PER_SECOND >> 10} KiB a second")
+
+
+def _sorted(error: BaseException, doing: str) -> BaseException:
+    """Return the error that says what went wrong on the way; what is not about it stays as it is."""
+    if isinstance(error, PacsNodeError):
+        return error
+    if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError):
+        return StorageRefused(
+            f"{doing}: no secure connection: {_one_line(error)}; look at this machine's clock and at the "
+            "certificates that it trusts (SSL_CERT_FILE)"
+        )
+    if isinstance(error, GoogleAuthError):
+        return _credentials_error(error, doing)
+    if isinstance(error, urllib3.exceptions.HTTPError | OSError):
+        return StorageAway(f"{doing}: no answer from Google Cloud Storage: {_one_line(error)}")
+    return error
+
+
+def _credentials_error(error: GoogleAuthError, doing: str) -> PacsNodeError:
+    text = _one_line(error)
+    if isinstance(error.__cause__, urllib3.exceptions.HTTPError | OSError) or error.retryable:
+        return StorageAway(f"{doing}: the credentials could not be refreshed: {text}")
+    if any(sign in text.lower() for sign in _CLOCK):
+        return StorageRefused(
+            f"{doing}: the credentials are refused: {text}; if this machine's clock is wrong, set it (NTP)"
+        )
+    return StorageRefused(
+        f"{doing}: the credentials are refused: {text}; the service account or its key may be disabled or deleted"
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
