@@ -77,6 +77,7 @@ class StorageSection(Section):
     duplicates: DuplicatePolicy = DuplicatePolicy.KEEP_BOTH
     """A known UID with other content: "keep-both", "replace", "keep-first" or "refuse"."""
     gcs: GcsSection = Field(default_factory=GcsSection)
+    """How a bucket is used, a table."""
 
     @field_validator("url")
     @classmethod

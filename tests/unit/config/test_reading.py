@@ -87,7 +87,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines(written) -> None:
         'name = "station"\n'
         'allow = ["echo", "fly"]\n'
         "[storage]\n"
-        'url = "gs://bucket/prefix"\n'
+        'url = "gs://Bucket/prefix"\n'
     )
     found = mistakes(file)
     assert [line.split(":")[0] for line in found] == ["3", "4", "5", "7", "10", "12", "14"]
@@ -100,7 +100,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines(written) -> None:
     assert required.startswith("10: peers[station].ae_title: is required")
     assert 'peers[station].allow[2] = "fly": ' in allow
     assert "'store'" in allow
-    assert "cloud buckets are not in this release" in url
+    assert "'Bucket' is no bucket's name: lower case letters" in url
 
 
 def test_a_key_that_resembles_nothing_is_told_what_there_is(written) -> None:
