@@ -24,9 +24,13 @@ class TestBucket:
     name: str
     proxy: Proxy
 
-    def storage(self, prefix: str = "pre/fix", **options: str) -> BucketStorage:
+    def storage(
+        self, prefix: str = "pre/fix", *, timeout_seconds: float = 30.0, **options: str
+    ) -> BucketStorage:
         """Open it; the caller closes."""
-        return BucketStorage(BucketOptions(self.name, prefix, **options), connections=8, timeout_seconds=30.0)
+        return BucketStorage(
+            BucketOptions(self.name, prefix, **options), connections=8, timeout_seconds=timeout_seconds
+        )
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +51,7 @@ def bucket(_emulator_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture(scope="session")
 def _second_proxy() -> Iterator[tuple[Proxy, Iterator[int]]]:
-    with fake_gcs_server() as server, proxy(server) as before:
+    with fake_gcs_server() as server, proxy(server, pages=False) as before:
         yield before, itertools.count()
 
 
@@ -67,9 +71,7 @@ def second_bucket(
 @pytest.fixture
 def real_bucket(request: pytest.FixtureRequest) -> Iterator[BucketStorage]:
     """The bucket of `--gcs-bucket`, below a prefix of its own that is emptied afterwards."""
-    url = request.config.getoption("--gcs-bucket")
-    if not url:
-        pytest.skip("needs --gcs-bucket gs://BUCKET/PREFIX")
+    url = str(request.config.getoption("--gcs-bucket"))
     name, _, prefix = url.removeprefix("gs://").strip("/").partition("/")
     storage = BucketStorage(BucketOptions(name, f"{prefix}/{uuid.uuid4().hex}".strip("/")))
     yield storage

@@ -127,11 +127,11 @@ def flip_given(place: float) -> Fault:
 
 
 def hold(until: threading.Event) -> Fault:
-    """Answer nothing until an event, or for half a minute; then let it through."""
+    """Answer nothing until an event, or for half a minute, and let nothing through."""
 
-    def fault(asked: Asked, ask: Ask) -> Given:
+    def fault(_: Asked, __: Ask) -> Given:
         until.wait(_WAIT_SECONDS)
-        return ask(asked)
+        raise Lost
 
     return fault
 
@@ -153,11 +153,11 @@ class Proxy(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, upstream: str, *, page: int = 1000, latency_seconds: float = 0.0) -> None:
-        """`page` is the most that a listing gives at once; each request waits for the latency."""
+    def __init__(self, upstream: str, *, pages: bool = True, latency_seconds: float = 0.0) -> None:
+        """Cut listings into pages unless upstream does; each request waits for the latency."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream
-        self.page = page
+        self.pages = pages
         self.latency_seconds = latency_seconds
         self.asked: list[tuple[str, str, int]] = []
         self.connections = 0
@@ -225,7 +225,7 @@ class Proxy(ThreadingHTTPServer):
         if match := _OBJECT.fullmatch(asked.path):
             return self._object(asked, unquote(match[1]), unquote(match[2]))
         given = self._ask(asked)
-        if asked.method == "GET" and _LISTING.fullmatch(asked.path) and given.status == 200:
+        if self.pages and asked.method == "GET" and _LISTING.fullmatch(asked.path) and given.status == 200:
             return self._paged(asked, given)
         return given
 
@@ -271,12 +271,10 @@ class Proxy(ThreadingHTTPServer):
 
     def _paged(self, asked: Asked, given: Given) -> Given:
         listing = json.loads(given.body)
-        if "nextPageToken" in listing:
-            return given
         after = base64.urlsafe_b64decode(asked.query.get("pageToken", "")).decode()
         items = sorted(listing.get("items", []), key=lambda item: str(item["name"]))
         items = [item for item in items if item["name"] > after]
-        page = items[: min(self.page, int(asked.query.get("maxResults", "1000")))]
+        page = items[: int(asked.query.get("maxResults", "1000"))]
         listing["items"] = page
         if len(page) < len(items):
             listing["nextPageToken"] = base64.urlsafe_b64encode(page[-1]["name"].encode()).decode()
@@ -325,9 +323,9 @@ class Proxy(ThreadingHTTPServer):
 
 
 @contextmanager
-def proxy(upstream: str, *, page: int = 1000, latency_seconds: float = 0.0) -> Iterator[Proxy]:
+def proxy(upstream: str, *, pages: bool = True, latency_seconds: float = 0.0) -> Iterator[Proxy]:
     """Run a proxy in threads of this process."""
-    server = Proxy(upstream, page=page, latency_seconds=latency_seconds)
+    server = Proxy(upstream, pages=pages, latency_seconds=latency_seconds)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -24,9 +24,9 @@ OTHER = object_name("1.2.3", "1.2.3.4", "1.2.3.4.5", 1)
 ELSEWHERE = object_name("1.2.9", "1.2.9.4", "1.2.9.4.5")
 
 
-@pytest.fixture(params=["directory", "memory", "gcs", "gcs-retrying", "fake-gcs-server", "gcs-bucket"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    match request.param:
+@pytest.fixture
+def storage(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    match kind:
         case "directory":
             storage: Storage = DirectoryStorage(tmp_path / "objects")
         case "memory":

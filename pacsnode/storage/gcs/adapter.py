@@ -40,8 +40,9 @@ class BucketStorage:
         doing = f"bucket {self._options.bucket}"
         path = f"/storage/v1/b/{self._options.bucket}/iam/testPermissions"
         wanted = [f"storage.objects.{one}" for one in _PERMISSIONS]
-        query = "&".join(f"permissions={one}" for one in wanted)
-        answer = self._transport.ask("GET", f"{path}?{query}", doing, query=self._options.common_query)
+        answer = self._transport.ask(
+            "GET", path, doing, query={"permissions": wanted, **self._options.common_query}
+        )
         if answer.status == 404:
             raise StorageRefused(f"{doing} is not there; create it, or correct storage.url")
         if answer.status != 200:

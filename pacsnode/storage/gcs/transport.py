@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlencode, urlsplit
@@ -129,7 +129,7 @@ class Transport:
         place: str,
         doing: str,
         *,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, str | Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
     ) -> Arriving:
@@ -140,7 +140,7 @@ class Transport:
         http, endpoint = self._opened()
         url = place if "://" in place else endpoint + place
         if query:
-            url += "?" + urlencode(query)
+            url += "?" + urlencode(query, doseq=True)
         sent = {"user-agent": f"pacsnode/{__version__}", **(headers or {})}
         if body is not None:
             sent["content-length"] = str(body.length)
@@ -168,7 +168,7 @@ class Transport:
         place: str,
         doing: str,
         *,
-        query: Mapping[str, str] | None = None,
+        query: Mapping[str, str | Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
     ) -> Answer:

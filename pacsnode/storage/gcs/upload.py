@@ -76,6 +76,10 @@ class TakenName(PacsNodeError):
     """There is an object of that name already; never leaves this package."""
 
 
+class _DamagedOnTheWay(StorageAway):
+    """The bucket got other bytes than were sent."""
+
+
 class Uploads:
     """Makes objects. Any thread may call any method."""
 
@@ -111,6 +115,8 @@ class Uploads:
             if answer is None:
                 session = self._begin(upload)
             return self._send_parts(upload, session, answer)
+        except _DamagedOnTheWay:
+            raise  # what the bucket has of it is wrong: it begins again
         except StorageAway:
             self._remember(key, session)
             raise
@@ -285,7 +291,7 @@ def _damage(upload: Upload) -> PacsNodeError:
     """Return the error of bytes that arrived as others: the source's fault, or the way's."""
     if crc32c_of(upload.source) != upload.facts.crc32c:
         return DamagedObject(f"{upload.doing}: its source's bytes are not those that were received")
-    return StorageAway(f"{upload.doing}: it was damaged on the way and is not stored")
+    return _DamagedOnTheWay(f"{upload.doing}: it was damaged on the way and is not stored")
 
 
 def _content_type(upload: Upload) -> str:
