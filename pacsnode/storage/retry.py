@@ -5,7 +5,7 @@ so that many threads do not come back at once, and at least what the storage ask
 not fit into the budget any more is not begun: the caller has a longer patience than a call, and a queue.
 
 All calls together have a second budget, so that a storage in trouble is not asked several times as often as a
-healthy one: each retry takes a token, each success brings a tenth of one back. A stop ends every wait.
+healthy one: each retry takes a token, ten successes or ten seconds bring one back. A stop ends every wait.
 
 A download that arrived damaged is fetched once more: the bytes that lie there are right more often than the way.
 """
@@ -24,8 +24,10 @@ _Result = TypeVar("_Result")
 BUDGET_SECONDS = 30.0
 _FIRST_SECONDS = 0.25
 _LONGEST_SECONDS = 8.0
-_TOKENS = 32.0
-_TOKENS_OF_SUCCESS = 0.1
+_TOKENS = 320  # in tenths
+_TENTHS_OF_RETRY = 10
+_TENTHS_OF_SUCCESS = 1
+_TENTHS_OF_SECOND = 1
 
 
 class PagedStorage(Storage, Protocol):
@@ -52,7 +54,8 @@ class Retry:
         self._budget_seconds = budget_seconds
         self._now = now
         self._chance = chance or secrets.SystemRandom().random
-        self._tokens = _TOKENS
+        self._tenths = float(_TOKENS)
+        self._counted_at = now()
         self._lock = threading.Lock()
 
     def __call__(self, call: Callable[[], _Result]) -> _Result:
@@ -72,14 +75,17 @@ class Retry:
 
     def _take(self) -> bool:
         with self._lock:
-            if self._tokens < 1.0:
+            now = self._now()
+            self._tenths = min(_TOKENS, self._tenths + (now - self._counted_at) * _TENTHS_OF_SECOND)
+            self._counted_at = now
+            if self._tenths < _TENTHS_OF_RETRY:
                 return False
-            self._tokens -= 1.0
+            self._tenths -= _TENTHS_OF_RETRY
             return True
 
     def _give(self) -> None:
         with self._lock:
-            self._tokens = min(_TOKENS, self._tokens + _TOKENS_OF_SUCCESS)
+            self._tenths = min(_TOKENS, self._tenths + _TENTHS_OF_SUCCESS)
 
 
 class RetryingStorage:
