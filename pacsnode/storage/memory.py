@@ -12,7 +12,7 @@ from pacsnode.storage.base import ObjectFacts, ObjectInfo, Readable
 class BytesReadable:
     """Bytes as a `Readable`."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         self._data = memoryview(data)
         self.length = len(data)
 

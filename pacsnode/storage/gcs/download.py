@@ -8,8 +8,6 @@ generation, and not compared with anything.
 
 import threading
 
-import google_crc32c
-
 from pacsnode.errors import DamagedObject, ObjectNotFound, StorageAway
 from pacsnode.storage.base import Readable
 from pacsnode.storage.gcs.answers import error_of, stored_crc32c, whole_number
@@ -37,9 +35,10 @@ class Downloads:
             raise StorageAway(f"object {full_name}: the answer does not say how long it is, or its CRC32C")
         if length > WHOLE_BYTES:
             return _Stream(self, full_name, arriving, length, crc32c)
-        content = arriving.read(length)
+        content = bytearray(length)
+        arrived_crc32c = arriving.fill(memoryview(content))
         arriving.finish()
-        if google_crc32c.value(content) != crc32c:
+        if arrived_crc32c != crc32c:
             raise _damaged(full_name)
         return BytesReadable(content)
 
@@ -86,8 +85,10 @@ class _Stream:
         with self._lock:
             if self._is_damaged:
                 raise _damaged(self._full_name)
-            content = self._next(size) if offset == self._at else self._elsewhere(size, offset)
-        buffer[:size] = content
+            if offset == self._at:
+                self._next(buffer[:size])
+            else:
+                self._elsewhere(buffer[:size], offset)
         return size
 
     def close(self) -> None:
@@ -97,27 +98,24 @@ class _Stream:
                 self._arriving.close()
                 self._arriving = None
 
-    def _next(self, size: int) -> bytes:
+    def _next(self, buffer: memoryview) -> None:
         if self._arriving is None:
             self._arriving = self._from(self._at, self.length)
         arriving, self._arriving = self._arriving, None  # gone if the read fails: the next begins behind it
-        content = arriving.read(size)
-        self._so_far = google_crc32c.extend(self._so_far, content)
-        self._at += size
+        self._so_far = arriving.fill(buffer, self._so_far)
+        self._at += len(buffer)
         if self._at < self.length:
             self._arriving = arriving
-            return content
+            return
         arriving.finish()
         if self._so_far != self._crc32c:
             self._is_damaged = True
             raise _damaged(self._full_name)
-        return content
 
-    def _elsewhere(self, size: int, offset: int) -> bytes:
-        arriving = self._from(offset, offset + size)
-        content = arriving.read(size)
+    def _elsewhere(self, buffer: memoryview, offset: int) -> None:
+        arriving = self._from(offset, offset + len(buffer))
+        arriving.fill(buffer)
         arriving.finish()
-        return content
 
     def _from(self, begin: int, end: int) -> Arriving:
         same = {"ifGenerationMatch": self._generation} if self._generation else {}

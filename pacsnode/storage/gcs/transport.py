@@ -21,6 +21,7 @@ from urllib.parse import urlencode, urlsplit
 
 import certifi
 import google.auth
+import google_crc32c
 import urllib3
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
@@ -34,7 +35,9 @@ _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _CONNECT_SECONDS = 10.0
 _LEAST_BYTES_PER_SECOND = 16 << 10
 _MAX_DOCUMENT_BYTES = 16 << 20
-_READ_BYTES = 1 << 20
+_READ_BYTES = (
+    96 << 10
+)  # malloc maps what is larger than 128 KiB anew each time, which costs more than the copy
 
 _CLOCK = ("short-lived token", "iat and exp", "not yet valid", "has expired", "clock")
 
@@ -69,22 +72,26 @@ class Arriving:
         self._doing = doing
         self._timeout_seconds = timeout_seconds
 
-    def read(self, size: int) -> bytes:
-        """Return as many bytes; raises `StorageAway` if they do not come, in time or at all."""
-        pieces, left = list[bytes](), size
-        deadline = _deadline(self._timeout_seconds, size)
+    def fill(self, buffer: memoryview, crc32c: int = 0) -> int:
+        """Fill the buffer, and return a CRC32C that goes on with its bytes.
+
+        Raises `StorageAway` if they do not come, in time or at all.
+        """
+        at = 0
+        deadline = _deadline(self._timeout_seconds, len(buffer))
         try:
-            while left:
-                piece = self._response.read1(min(left, _READ_BYTES))
+            while at < len(buffer):
+                piece = self._response.read1(min(len(buffer) - at, _READ_BYTES))
                 if not piece:
-                    raise StorageAway(f"{self._doing}: the answer ended {left} bytes early")
-                pieces.append(piece)
-                left -= len(piece)
+                    raise StorageAway(f"{self._doing}: the answer ended {len(buffer) - at} bytes early")
+                buffer[at : at + len(piece)] = piece
+                crc32c = google_crc32c.extend(crc32c, piece)
+                at += len(piece)
                 _check(deadline, self._doing)
         except BaseException as error:
             self.close()
             raise _sorted(error, self._doing) from error
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return crc32c
 
     def whole(self) -> Answer:
         """Return the answer with all of its body, which has to be a document."""

@@ -248,12 +248,13 @@ class _Multipart:
         self.length = len(self._head) + upload.source.length + len(self._tail)
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield all bytes; what is short goes out with its neighbour."""
-        before = self._head
-        for chunk in chunks_of(self._source, 0, _PIECE_BYTES):
-            yield before + chunk if before else chunk
-            before = b""
-        yield before + self._tail
+        """Yield all bytes; what is short goes out at once."""
+        if self.length <= _PIECE_BYTES:
+            yield b"".join((self._head, *chunks_of(self._source), self._tail))
+            return
+        yield self._head
+        yield from chunks_of(self._source, 0, _PIECE_BYTES)
+        yield self._tail
 
 
 class _Part:
