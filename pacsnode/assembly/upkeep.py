@@ -122,5 +122,6 @@ class Upkeep:
     def stop(self) -> None:
         """End between two instances."""
         self._is_stopping.set()
+        self._holdings.archive.stop_waiting()
         for loop in self._loops:
             loop.stop()

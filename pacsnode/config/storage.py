@@ -92,6 +92,11 @@ class StorageSection(Section):
         return value
 
     @property
+    def is_memory(self) -> bool:
+        """Whether everything is in the memory of one process."""
+        return self.url == "memory:"
+
+    @property
     def directory(self) -> Path | None:
         """The folder of a `file:` URL; None for others."""
         return Path(unquote(urlsplit(self.url).path)) if self.url.startswith("file:") else None
