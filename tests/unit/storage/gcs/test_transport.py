@@ -1,4 +1,4 @@
-"""The way to Google Cloud Storage: credentials, endpoints, proxies, and what goes wrong before there is an answer."""
+"""The way to Google Cloud Storage: credentials, endpoints, and what goes wrong before there is an answer."""
 
 import json
 import ssl
@@ -116,10 +116,7 @@ def test_a_token_that_is_not_to_be_had_now_is_tried_again(
     transport: Transport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away() -> None:
-        try:
-            raise urllib3.exceptions.ProtocolError("reset")
-        except urllib3.exceptions.ProtocolError as error:
-            raise TransportError(error) from error
+        raise RefreshError("metadata server is away") from TransportError("reset")
 
     monkeypatch.setattr(google.auth, "default", lambda **_: (Given(away), None))
     with pytest.raises(StorageAway, match="could not be refreshed"):
@@ -149,6 +146,12 @@ def test_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     assert endpoint(Transport(connections=1, timeout_seconds=1)) == "http://127.0.0.1:9023"
 
 
+def test_an_endpoint_that_is_no_url_is_said(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "localhost:9023")
+    with pytest.raises(StorageRefused, match=r"'localhost:9023' is no address.*are URLs"):
+        transport.ask("GET", "/", "bucket b")
+
+
 def test_scopes_are_those_of_objects(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
@@ -159,31 +162,6 @@ def test_scopes_are_those_of_objects(transport: Transport, monkeypatch: pytest.M
     monkeypatch.setattr(google.auth, "default", default)
     endpoint(transport)
     assert asked == [["https://www.googleapis.com/auth/devstorage.read_write"]]
-
-
-@pytest.mark.parametrize(
-    ("surroundings", "proxied", "authorization"),
-    [
-        ({}, None, None),
-        ({"HTTPS_PROXY": "http://proxy.hospital:3128"}, "proxy.hospital", None),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": ".googleapis.com"}, None, None),
-        ({"HTTPS_PROXY": "http://user:word@proxy:3128"}, "proxy", "Basic dXNlcjp3b3Jk"),
-    ],
-)
-def test_the_proxy_of_the_environment_is_used(
-    monkeypatch: pytest.MonkeyPatch,
-    surroundings: dict[str, str],
-    proxied: str | None,
-    authorization: str | None,
-) -> None:
-    for name, text in surroundings.items():
-        monkeypatch.setenv(name, text)
-    pool = Transport(connections=3, timeout_seconds=1)._pool("https://storage.googleapis.com")
-    assert pool.connection_pool_kw["maxsize"] == 3
-    assert pool.connection_pool_kw["retries"].total is False
-    assert (pool.proxy.host if pool.proxy else None) == proxied
-    headers = getattr(pool, "proxy_headers", {})
-    assert headers.get("proxy-authorization") == authorization
 
 
 @pytest.fixture
