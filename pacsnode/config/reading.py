@@ -57,6 +57,8 @@ class _Settings:
             table = table.setdefault(name, {}) if isinstance(table, dict) else None
         if isinstance(table, dict):
             table[last] = value
+            for depth in range(2, len(tables) + 1):
+                self.origins.setdefault(tuple(tables[:depth]), origin)
             self.origins[(*tables, last)] = origin
 
     def origin(self, location: _Location) -> str:

@@ -10,6 +10,7 @@ healthy one: each retry takes a token, ten successes or ten seconds bring one ba
 A download that arrived damaged is fetched once more: the bytes that lie there are right more often than the way.
 """
 
+import logging
 import secrets
 import threading
 import time
@@ -20,6 +21,8 @@ from pacsnode.errors import DamagedObject, TemporaryError
 from pacsnode.storage.base import ObjectFacts, ObjectInfo, Readable, Storage
 
 _Result = TypeVar("_Result")
+
+log = logging.getLogger(__name__)
 
 BUDGET_SECONDS = 30.0
 _FIRST_SECONDS = 0.25
@@ -66,7 +69,10 @@ class Retry:
                 result = call()
             except TemporaryError as error:
                 seconds = max(wait * (0.5 + 0.5 * self._chance()), _asked_for(error))
-                if self._now() + seconds > ends or not self._take() or self._stopped(seconds):
+                if self._now() + seconds > ends or not self._take():
+                    raise
+                log.debug("tried again in %.1f s: %s", seconds, error)
+                if self._stopped(seconds):
                     raise
                 wait = min(2 * wait, _LONGEST_SECONDS)
             else:

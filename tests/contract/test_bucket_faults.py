@@ -399,9 +399,20 @@ def test_a_bucket_that_is_not_there_is_refused_with_what_to_do(bucket: TestBucke
         storage.check,
     )
     for call in calls:
-        with pytest.raises(StorageRefused, match=r"create the bucket|create it"):
+        with pytest.raises(StorageRefused, match=r"create the bucket, or correct storage\.url"):
             call()
     storage.close()
+
+
+def test_an_object_that_is_not_there_is_no_bucket_that_is_not(
+    bucket: TestBucket, storage: BucketStorage
+) -> None:
+    missing = faults.answer(404, "notFound", "No such object: bucket/the-bucket-does-not-matter")
+    bucket.proxy.plan(missing)
+    with pytest.raises(ObjectNotFound):
+        storage.open(NAME)
+    bucket.proxy.plan(missing)
+    storage.delete(NAME)
 
 
 def test_a_bucket_is_checked_for_what_a_node_does(bucket: TestBucket, storage: BucketStorage) -> None:
@@ -487,6 +498,15 @@ def test_connections_are_kept(
         assert all(data == SMALL for data in threads.map(lambda n: content(storage, f"{NAME}{n}"), range(40)))
     assert bucket.proxy.connections - before <= 8
     assert "pool is full" not in caplog.text
+
+
+def test_an_empty_object_takes_no_connection_with_it(bucket: TestBucket, storage: BucketStorage) -> None:
+    put(storage, b"")
+    before = bucket.proxy.connections
+    for _ in range(3):
+        assert content(storage) == b""
+        storage.delete("1.2/none.dcm")
+    assert bucket.proxy.connections == before
 
 
 def test_of_many_uploads_over_a_bad_way_each_is_there_once_and_right(

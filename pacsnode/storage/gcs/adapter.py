@@ -9,7 +9,14 @@ from typing import Any
 
 from pacsnode.errors import ObjectExists, ObjectNotFound, PacsNodeError, StorageAway, StorageRefused
 from pacsnode.storage.base import ObjectFacts, ObjectInfo, Readable
-from pacsnode.storage.gcs.answers import ROLE, decoded_crc32c, document, error_of, whole_number
+from pacsnode.storage.gcs.answers import (
+    ROLE,
+    bucket_missing,
+    decoded_crc32c,
+    document,
+    error_of,
+    whole_number,
+)
 from pacsnode.storage.gcs.download import Downloads
 from pacsnode.storage.gcs.transport import Transport
 from pacsnode.storage.gcs.upload import BucketOptions, TakenName, Upload, Uploads
@@ -38,13 +45,13 @@ class BucketStorage:
         Raises `StorageRefused` with what is missing, `StorageAway` if it does not answer.
         """
         doing = f"bucket {self._options.bucket}"
-        path = f"/storage/v1/b/{self._options.bucket}/iam/testPermissions"
+        path = f"{self._options.bucket_path}/iam/testPermissions"
         wanted = [f"storage.objects.{one}" for one in _PERMISSIONS]
         answer = self._transport.ask(
             "GET", path, doing, query={"permissions": wanted, **self._options.common_query}
         )
         if answer.status == 404:
-            raise StorageRefused(f"{doing} is not there; create it, or correct storage.url")
+            raise bucket_missing(doing)
         if answer.status != 200:
             raise error_of(answer, doing, needs="storage.buckets.get")
         missing = [one for one in wanted if one not in document(answer).get("permissions", [])]
@@ -104,7 +111,7 @@ class BucketStorage:
         }
         answer = self._transport.ask("GET", self._options.objects_path, doing, query=query)
         if answer.status == 404:
-            raise StorageRefused(f"{doing} is not there; create it, or correct storage.url")
+            raise bucket_missing(doing)
         if answer.status != 200:
             raise error_of(answer, doing, needs="storage.objects.list")
         page = document(answer)

@@ -22,11 +22,12 @@ _MAX_TEXT = 300
 _BUSY = "Google Cloud Storage is busy or in trouble; it is tried again"
 _QUOTA = "a quota or the bucket's rate is used up; it is tried again, and quotas can be raised in the console"
 
+_TIME = "look at this machine's clock"
+_PAYS = "the requester pays for this bucket: set storage.gcs.user_project to the project that is billed"
+
 # What an administrator does, by the reason that the answer gives.
 _REFUSALS = {
-    "required": "the requester pays for this bucket: set storage.gcs.user_project to the project that is billed",
-    "userProjectMissing": "the requester pays for this bucket: set storage.gcs.user_project to the project that is "
-    "billed",
+    "userProjectMissing": _PAYS,
     "userProjectInvalid": "storage.gcs.user_project is not a project that can be billed",
     "userProjectInconsistent": "storage.gcs.user_project is not a project that can be billed",
     "userProjectAccessDenied": f"grant {_PROJECT_ROLE} on the project of storage.gcs.user_project",
@@ -63,38 +64,48 @@ def error_of(answer: Answer, doing: str, *, needs: str) -> PacsNodeError:
     """Return the error of an answer. `needs` is the permission that the request takes."""
     reason, text = _reason(answer), _text(answer)
     said = f"{doing}: {answer.status} {text}".rstrip()
-    if advice := _kms_advice(reason, text):
+    if advice := _advice(answer.status, reason, text, needs):
         return StorageRefused(f"{said}; {advice}")
-    if answer.status in (400, 403) and reason in _REFUSALS:
-        return StorageRefused(f"{said}; {_REFUSALS[reason]}")
     if answer.status == 403 and reason in _OBJECT_REFUSALS:
         return PermanentError(f"{said}; {_OBJECT_REFUSALS[reason]}")
-    match answer.status:
-        case 429:
-            return StorageAway(f"{said}; {_QUOTA}", retry_after_seconds=_retry_after(answer))
-        case 403 if "ratelimit" in reason.lower() or "quota" in reason.lower():
-            return StorageAway(f"{said}; {_QUOTA}", retry_after_seconds=_retry_after(answer))
-        case 401:
-            return StorageRefused(
-                f"{said}; the credentials are not accepted: use a service account with {ROLE} on the bucket, and "
-                "look at this machine's clock"
-            )
-        case 403:
-            return StorageRefused(
-                f"{said}; {needs} is missing: grant {ROLE} on the bucket to the service account"
-            )
-        case 404:
-            return _not_found(said, text)
+    if answer.status == 404:
+        return _not_found(doing, text)
+    waited_out = _QUOTA if answer.status == 429 or _is_quota(reason) else _BUSY
+    return StorageAway(f"{said}; {waited_out}", retry_after_seconds=_retry_after(answer))
+
+
+def _advice(status: int, reason: str, text: str, needs: str) -> str:
+    """Return what an administrator has to do about the bucket, empty text if that is nothing."""
+    if advice := _kms_advice(reason, text):
+        return advice
+    if status in (400, 403) and reason in _REFUSALS:
+        return _REFUSALS[reason]
+    match status:
+        case 400 if "requester pays" in text.lower():
+            return _PAYS
         case 400 if "storage class" in text.lower():
-            return StorageRefused(f"{said}; storage.gcs.storage_class is not one of this bucket's location")
+            return "storage.gcs.storage_class is not one of this bucket's location"
+        case 401:
+            return f"the credentials are not accepted: use a service account with {ROLE} on the bucket, and {_TIME}"
+        case 403 if reason not in _OBJECT_REFUSALS and not _is_quota(reason):
+            return f"{needs} is missing: grant {ROLE} on the bucket to the service account"
         case _:
-            return StorageAway(f"{said}; {_BUSY}", retry_after_seconds=_retry_after(answer))
+            return ""
 
 
-def _not_found(said: str, text: str) -> PacsNodeError:
-    if "bucket" in text.lower():
-        return StorageRefused(f"{said}; create the bucket, or correct storage.url")
-    return ObjectNotFound(f"{said}; it is not there")
+def _is_quota(reason: str) -> bool:
+    return "ratelimit" in reason.lower() or "quota" in reason.lower()
+
+
+def _not_found(doing: str, text: str) -> PacsNodeError:
+    if "bucket does not exist" in text.lower():
+        return bucket_missing(doing)
+    return ObjectNotFound(f"{doing} is not there")
+
+
+def bucket_missing(doing: str) -> StorageRefused:
+    """Return the error of a 404 that can mean nothing else."""
+    return StorageRefused(f"{doing}: its bucket is not there; create the bucket, or correct storage.url")
 
 
 def _kms_advice(reason: str, text: str) -> str:

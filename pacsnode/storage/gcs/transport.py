@@ -33,9 +33,8 @@ from pacsnode.storage.gcs.connections import CONNECT_SECONDS, Connections
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _LEAST_BYTES_PER_SECOND = 16 << 10
 _MAX_DOCUMENT_BYTES = 16 << 20
-_READ_BYTES = (
-    96 << 10
-)  # malloc maps what is larger than 128 KiB anew each time, which costs more than the copy
+# What is larger than 128 KiB malloc maps anew each time, which costs more than to copy it.
+_READ_BYTES = 96 << 10
 
 _NOT_REACHED = (TransportError, urllib3.exceptions.HTTPError, OSError)
 _CLOCK = ("short-lived token", "iat and exp", "not yet valid", "has expired", "clock")
@@ -110,7 +109,8 @@ class Arriving:
         return Answer(self.status, self.headers, b"".join(pieces))
 
     def finish(self) -> None:
-        """Give the connection back: all was read."""
+        """Give the connection back: all was read, but where that was nothing nobody has noticed its end."""
+        self._response.drain_conn()
         self._response.release_conn()
 
     def close(self) -> None:
@@ -126,6 +126,7 @@ class Transport:
         """Keep as many connections open; nothing takes longer than the time-out without a byte."""
         self._connections = connections
         self._timeout_seconds = timeout_seconds
+        self._timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, timeout_seconds), read=timeout_seconds)
         self._lock = threading.Lock()
         self._ready: tuple[AuthorizedHttp, str] | None = None
 
@@ -156,9 +157,7 @@ class Transport:
                 url,
                 body=_Sending(body, doing, self._timeout_seconds) if body is not None else None,
                 headers=sent,
-                timeout=urllib3.Timeout(
-                    connect=min(CONNECT_SECONDS, self._timeout_seconds), read=self._timeout_seconds
-                ),
+                timeout=self._timeout,
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -239,7 +238,7 @@ class _Sending:
 
 
 def _deadline(timeout_seconds: float, size: int) -> float:
-    """The time-out is for each read and write; this is for the whole, against a peer that only drips."""
+    """Return when all has to be there: the time-out is for each read and write, and a peer may only drip."""
     return time.monotonic() + timeout_seconds + size / _LEAST_BYTES_PER_SECOND
 
 
@@ -252,15 +251,16 @@ def _sorted(error: BaseException, doing: str) -> BaseException:
     """Return the error that says what went wrong on the way; what is not about it stays as it is."""
     if isinstance(error, PacsNodeError):
         return error
-    if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError):
+    text = _one_line(error)
+    if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError) and "certificate" in text.lower():
         return StorageRefused(
-            f"{doing}: no secure connection: {_one_line(error)}; look at this machine's clock and at the "
+            f"{doing}: no secure connection: {text}; look at this machine's clock and at the "
             "certificates that it trusts (SSL_CERT_FILE)"
         )
     if isinstance(error, GoogleAuthError):
         return _credentials_error(error, doing)
     if isinstance(error, urllib3.exceptions.HTTPError | OSError):
-        return StorageAway(f"{doing}: no answer from Google Cloud Storage: {_one_line(error)}")
+        return StorageAway(f"{doing}: no answer from Google Cloud Storage: {text}")
     return error
 
 

@@ -18,9 +18,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from pacsnode.errors import DamagedObject, PacsNodeError, StorageAway, StorageRefused
+from pacsnode.errors import DamagedObject, PacsNodeError, StorageAway
 from pacsnode.storage.base import ObjectFacts, Readable
-from pacsnode.storage.gcs.answers import document, encoded_crc32c, error_of, is_damage, whole_number
+from pacsnode.storage.gcs.answers import (
+    bucket_missing,
+    document,
+    encoded_crc32c,
+    error_of,
+    is_damage,
+    whole_number,
+)
 from pacsnode.storage.gcs.transport import Answer, Transport
 from pacsnode.storage.reading import chunks_of, crc32c_of
 
@@ -52,9 +59,14 @@ class BucketOptions:
         return {"userProject": self.user_project} if self.user_project else {}
 
     @property
+    def bucket_path(self) -> str:
+        """The path of the bucket, below that of the API's kind of request."""
+        return f"/storage/v1/b/{quote(self.bucket, safe='')}"
+
+    @property
     def objects_path(self) -> str:
-        """The path of the bucket's objects, below those of the API's kinds of requests."""
-        return f"/storage/v1/b/{quote(self.bucket, safe='')}/o"
+        """The path of its objects."""
+        return f"{self.bucket_path}/o"
 
     def object_path(self, full_name: str) -> str:
         """Return the path of one object."""
@@ -210,12 +222,9 @@ class Uploads:
             raise TakenName(upload.full_name)
         if is_damage(answer):
             raise _damage(upload)
-        error = error_of(answer, upload.doing, needs=_NEEDS)
-        if answer.status == 404:  # nothing else that could be missing is named by a creation
-            raise StorageRefused(
-                f"bucket {self._options.bucket} is not there; create it, or correct storage.url"
-            ) from error
-        raise error
+        if answer.status == 404:
+            raise bucket_missing(upload.doing)
+        raise error_of(answer, upload.doing, needs=_NEEDS)
 
     def _check_stored(self, upload: Upload, answer: Answer) -> None:
         """Compare what is stored with what was sent; take back what is not, so that it is put again."""

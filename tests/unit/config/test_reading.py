@@ -62,6 +62,28 @@ def test_the_environment_wins_over_the_file_and_options_over_both(written) -> No
     }
 
 
+def test_a_table_within_a_section_in_the_environment(written) -> None:
+    file = written('[storage]\nurl = "gs://bucket"\n[storage.gcs]\ntimeout = "9s"\nthreads = 3\n')
+    loaded = read(file, environment={"PACSNODE_STORAGE__GCS__THREADS": "5"})
+    assert (loaded.config.storage.gcs.timeout, loaded.config.storage.gcs.threads) == (9.0, 5)
+    assert loaded.origins == {
+        "storage.url": f"{file}:2",
+        "storage.gcs.timeout": f"{file}:4",
+        "storage.gcs.threads": "PACSNODE_STORAGE__GCS__THREADS",
+    }
+    (mistake,) = mistakes(file, PACSNODE_STORAGE__GCS__UPLOADERS="0")
+    assert mistake.startswith('PACSNODE_STORAGE__GCS__UPLOADERS: storage.gcs.uploaders = "0": ')
+    (mistake,) = mistakes(file, PACSNODE_STORAGE__GSC__THREADS="0")
+    assert mistake == "PACSNODE_STORAGE__GSC__THREADS: storage.gsc: there is no such key; did you mean gcs?"
+
+
+def test_mistakes_in_a_table_within_a_section(written) -> None:
+    file = written('[storage.gcs]\nstorage_class = "COOL"\nthread = 5\n')
+    wrong_class, unknown = mistakes(file)
+    assert wrong_class.startswith('2: storage.gcs.storage_class = "COOL": expected one of STANDARD, NEARLINE')
+    assert unknown == "3: storage.gcs.thread: there is no such key; did you mean threads?"
+
+
 def test_booleans_and_lists_in_the_environment(written) -> None:
     environment = {
         "PACSNODE_DICOM__CHECK_CALLED_AE": "false",

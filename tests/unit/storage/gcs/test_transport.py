@@ -130,6 +130,14 @@ def test_a_certificate_that_is_not_trusted_is_not_waited_out(transport: Transpor
     assert "look at this machine's clock and at the certificates" in str(sorted_error)
 
 
+def test_a_secure_connection_that_breaks_is_tried_again() -> None:
+    for error in (
+        urllib3.exceptions.SSLError(ssl.SSLEOFError("EOF occurred in violation of protocol")),
+        ssl.SSLError("record layer failure"),
+    ):
+        assert isinstance(module._sorted(error, "object a"), StorageAway)
+
+
 def test_what_is_no_trouble_of_the_way_stays_what_it_is() -> None:
     for error in (ValueError("bug"), KeyboardInterrupt()):
         assert module._sorted(error, "object a") is error
