@@ -15,6 +15,7 @@ from pacsnode.storage.base import ObjectFacts, Readable, Storage
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.files import FileReadable
 from pacsnode.storage.memory import BytesReadable, MemoryStorage
+from pacsnode.storage.metadata import metadata_of
 from pacsnode.storage.names import object_name
 from pacsnode.storage.retry import Retry, RetryingStorage
 from tests.objects import put
@@ -99,6 +100,19 @@ def test_the_same_bytes_again_are_our_own_earlier_success(storage: Storage, sour
     storage.sync()
     assert [info.name for info in storage.list()] == [NAME]
     assert content(storage, NAME) == b"the same"
+
+
+def test_metadata_are_kept_or_there_are_none(storage: Storage, source) -> None:
+    metadata = metadata_of(
+        calling_ae_title="CT 1",
+        received_at_ms=1_700_000_000_007,
+        data_set_crc32c=1,
+        file_crc32c=2,
+        node="Röntgen",
+    )
+    put(storage, NAME, source(b"x"), metadata)
+    (info,) = storage.list()
+    assert info.metadata in ({}, metadata)
 
 
 def test_bytes_that_are_not_those_of_the_facts_never_become_an_object(storage: Storage) -> None:

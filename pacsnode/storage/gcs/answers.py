@@ -76,10 +76,8 @@ def error_of(answer: Answer, doing: str, *, needs: str) -> PacsNodeError:
 
 def _advice(status: int, reason: str, text: str, needs: str) -> str:
     """Return what an administrator has to do about the bucket, empty text if that is nothing."""
-    if advice := _kms_advice(reason, text):
+    if status in (400, 403) and (advice := _kms_advice(reason, text) or _REFUSALS.get(reason)):
         return advice
-    if status in (400, 403) and reason in _REFUSALS:
-        return _REFUSALS[reason]
     match status:
         case 400 if "requester pays" in text.lower():
             return _PAYS
@@ -87,6 +85,8 @@ def _advice(status: int, reason: str, text: str, needs: str) -> str:
             return "storage.gcs.storage_class is not one of this bucket's location"
         case 401:
             return f"the credentials are not accepted: use a service account with {ROLE} on the bucket, and {_TIME}"
+        case 403 if "scope" in text.lower():
+            return "the access scopes of this machine leave storage out: give it cloud-platform"
         case 403 if reason not in _OBJECT_REFUSALS and not _is_quota(reason):
             return f"{needs} is missing: grant {ROLE} on the bucket to the service account"
         case _:

@@ -82,6 +82,12 @@ KMS = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
         ),
         (403, "insufficientPermissions", "Insufficient Permission", "grant roles/storage.objectUser"),
         (
+            403,
+            "insufficientPermissions",
+            "Request had insufficient authentication scopes.",
+            "the access scopes of this machine leave storage out",
+        ),
+        (
             404,
             "notFound",
             "The specified bucket does not exist.",
