@@ -17,6 +17,7 @@ import os
 import random
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -153,9 +154,17 @@ class Proxy(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, upstream: str, *, pages: bool = True, latency_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        *,
+        pages: bool = True,
+        latency_seconds: float = 0.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Cut listings into pages unless upstream does; each request waits for the latency."""
         super().__init__(("127.0.0.1", 0), _Handler)
+        self._tls = tls
         self.upstream = upstream
         self.pages = pages
         self.latency_seconds = latency_seconds
@@ -170,7 +179,7 @@ class Proxy(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """For STORAGE_EMULATOR_HOST."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.server_address[1]}"
 
     def plan(
         self,
@@ -295,6 +304,14 @@ class Proxy(ThreadingHTTPServer):
         finally:
             connection.close()
 
+    def finish_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+        if self._tls is None:
+            super().finish_request(request, client_address)  # type: ignore[arg-type]
+            return
+        request.settimeout(_WAIT_SECONDS)
+        with self._tls.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)  # type: ignore[arg-type]
+
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
         with self._lock:
             self._open.add(request)
@@ -323,9 +340,11 @@ class Proxy(ThreadingHTTPServer):
 
 
 @contextmanager
-def proxy(upstream: str, *, pages: bool = True, latency_seconds: float = 0.0) -> Iterator[Proxy]:
+def proxy(
+    upstream: str, *, pages: bool = True, latency_seconds: float = 0.0, tls: ssl.SSLContext | None = None
+) -> Iterator[Proxy]:
     """Run a proxy in threads of this process."""
-    server = Proxy(upstream, pages=pages, latency_seconds=latency_seconds)
+    server = Proxy(upstream, pages=pages, latency_seconds=latency_seconds, tls=tls)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
