@@ -180,17 +180,35 @@ def test_a_long_upload_goes_on_where_it_ended(bucket: TestBucket, storage: Bucke
     assert content(storage) == LONG
 
 
-@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize("status", [404, 410, 400, 416])
+@pytest.mark.parametrize("asked_before", [False, True])
 @pytest.mark.usefixtures("_short_limits")
-def test_an_upload_that_the_bucket_has_forgotten_begins_again(
-    bucket: TestBucket, storage: BucketStorage, status: int
+def test_an_upload_that_the_bucket_cannot_go_on_with_begins_again(
+    bucket: TestBucket, storage: BucketStorage, status: int, asked_before: bool
 ) -> None:
-    bucket.proxy.plan(faults.answer(503), method="PUT")
-    bucket.proxy.plan(faults.answer(status), method="PUT")
-    for _ in range(1):
+    if asked_before:
+        bucket.proxy.plan(faults.answer(503), method="PUT")
         with pytest.raises(StorageAway):
             put(storage, LONG)
+    bucket.proxy.plan(faults.answer(status), method="PUT")
+    if not (asked_before and status in (404, 410)):  # which is noticed before anything is sent
+        with pytest.raises(StorageAway):
+            put(storage, LONG)
+    bucket.proxy.asked.clear()
     put(storage, LONG)
+    assert counted(bucket, "POST") == 1
+    assert content(storage) == LONG
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+@pytest.mark.usefixtures("_short_limits")
+def test_an_upload_of_a_busy_bucket_goes_on(bucket: TestBucket, storage: BucketStorage, status: int) -> None:
+    bucket.proxy.plan(faults.answer(status), method="PUT")
+    with pytest.raises(StorageAway):
+        put(storage, LONG)
+    bucket.proxy.clear()
+    put(storage, LONG)
+    assert counted(bucket, "POST") == 0
     assert content(storage) == LONG
 
 

@@ -39,6 +39,8 @@ _PIECE_BYTES = 256 << 10
 _MAX_SESSIONS = 64
 _CREATED = (200, 201)
 _INCOMPLETE = 308
+_FORGOTTEN = (404, 410)
+_LATER = (408, 429)  # and 5xx: an upload goes on where it was
 _NEEDS = "storage.objects.create"
 _RANGE = re.compile(r"bytes=0-([0-9]+)", re.ASCII)
 
@@ -91,8 +93,8 @@ class TakenName(PacsNodeError):
     """There is an object of that name already; never leaves this package."""
 
 
-class _DamagedOnTheWay(StorageAway):
-    """The bucket got other bytes than were sent."""
+class _BeginsAgain(StorageAway):
+    """What the bucket has of a resumable upload is of no use any more."""
 
 
 class Uploads:
@@ -130,8 +132,8 @@ class Uploads:
             if answer is None:
                 session = self._begin(upload)
             return self._send_parts(upload, session, answer)
-        except _DamagedOnTheWay:
-            raise  # what the bucket has of it is wrong: it begins again
+        except _BeginsAgain:
+            raise
         except StorageAway:
             self._remember(key, session)
             raise
@@ -164,7 +166,7 @@ class Uploads:
     def _asked(self, upload: Upload, session: str) -> Answer | None:
         """Ask an upload how far it is; None if the bucket does not know it any more."""
         answer = self._put(upload, session, f"bytes */{upload.source.length}", None)
-        return None if answer.status in (404, 410) else answer
+        return None if answer.status in _FORGOTTEN else answer
 
     def _send_parts(self, upload: Upload, session: str, answer: Answer | None) -> Answer:
         length, sent = upload.source.length, _received(answer) if answer is not None else 0
@@ -175,13 +177,18 @@ class Uploads:
             if answer.status == _INCOMPLETE:
                 received = _received(answer)
                 if not sent < received < length:
-                    raise StorageAway(
+                    raise _BeginsAgain(
                         f"{upload.doing}: the bucket has {received} bytes after {end} were sent"
                     )
                 sent = received
-        if answer.status in (404, 410):
-            raise StorageAway(f"{upload.doing}: the upload is not known any more; it begins again")
-        return self._created(upload, answer)
+        if answer.status in _FORGOTTEN:
+            raise _BeginsAgain(f"{upload.doing}: the bucket does not know the upload any more")
+        try:
+            return self._created(upload, answer)
+        except StorageAway as error:
+            if answer.status >= 500 or answer.status in _LATER:
+                raise
+            raise _BeginsAgain(str(error)) from error
 
     def _put(self, upload: Upload, session: str, content_range: str, part: "_Part | None") -> Answer:
         return self._transport.ask(
@@ -305,7 +312,7 @@ def _damage(upload: Upload) -> PacsNodeError:
     """Return the error of bytes that arrived as others: the source's fault, or the way's."""
     if crc32c_of(upload.source) != upload.facts.crc32c:
         return DamagedObject(f"{upload.doing}: its source's bytes are not those that were received")
-    return _DamagedOnTheWay(f"{upload.doing}: it was damaged on the way and is not stored")
+    return _BeginsAgain(f"{upload.doing}: it was damaged on the way and is not stored")
 
 
 def _content_type(upload: Upload) -> str:
