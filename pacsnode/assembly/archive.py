@@ -98,6 +98,11 @@ class Archive:
         finally:
             storage.close()
 
+    def check_storage(self) -> None:
+        """Ask a bucket whether all that a node does can be done; raises `StorageRefused`, `StorageAway`."""
+        if isinstance(self.storage, RetryingStorage):
+            self.storage.check()
+
     def stop_waiting(self) -> None:
         """Give a bucket up that does not answer now, instead of asking it again. Any thread may call it."""
         self._stop_waiting.set()

@@ -116,6 +116,7 @@ class Upkeep:
 
     def _storage(self) -> Mapping[str, object]:
         storage = self._holdings.config.storage
+        self._holdings.archive.check_storage()
         free = None if storage.directory is None else shutil.disk_usage(storage.directory).free
         return {"url": storage.url, "free_bytes": free}
 

@@ -33,8 +33,11 @@ _TENTHS_OF_SUCCESS = 1
 _TENTHS_OF_SECOND = 1
 
 
-class PagedStorage(Storage, Protocol):
-    """A storage whose listing comes in pages, each of which can be asked for again."""
+class FarStorage(Storage, Protocol):
+    """A storage that may not be there, and whose listing comes in pages, each of which can be asked for again."""
+
+    def check(self) -> None:
+        """Ask whether all that a node does can be done. Raises `StorageRefused`, `StorageAway`."""
 
     def page(self, token: str) -> tuple[Sequence[ObjectInfo], str]:
         """Return some objects and the token of the next page; both begin and end with empty text."""
@@ -97,9 +100,13 @@ class Retry:
 class RetryingStorage:
     """A storage with retries around each of its calls, and around each read of what it opens."""
 
-    def __init__(self, storage: PagedStorage, retry: Retry) -> None:
+    def __init__(self, storage: FarStorage, retry: Retry) -> None:
         self._storage = storage
         self._retry = retry
+
+    def check(self) -> None:
+        """Ask whether all that a node does can be done, once: who asks wants to know how it is now."""
+        self._storage.check()
 
     def put(self, name: str, source: Readable, facts: ObjectFacts) -> None:
         """Create an object; one whose answer was lost is found equal the next time."""

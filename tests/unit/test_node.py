@@ -29,10 +29,11 @@ from pacsnode.dimse.receiver import receiver
 from pacsnode.dimse.rules import Terms, Timeouts
 from pacsnode.dimse.scu import Caller, Remote
 from pacsnode.duplicates import DuplicatePolicy
-from pacsnode.errors import ConfigError, OutOfResources, PermanentError
+from pacsnode.errors import ConfigError, OutOfResources, PermanentError, StorageRefused
 from pacsnode.node import Node, open_archive
 from pacsnode.observe import AssociationEnded, InstanceStored, QueryAnswered, RetrieveEnded, Verified
 from tests.buckets.fixtures import TestBucket, _emulator_proxy, bucket
+from tests.buckets.proxy import answer
 from tests.factories import Heard, Sample, spooled
 
 CALLER = Caller("CT1", acse_timeout_seconds=10.0, dimse_timeout_seconds=20.0)
@@ -217,6 +218,19 @@ def test_a_bucket_that_is_away_keeps_no_image_out(
         list(scu.send(CALLER, remote(node), files(tmp_path / "sent")))
         assert len(node.spool.entries()) == 3
     assert "it is not known whether the storage holds objects" in caplog.text
+
+
+def test_what_is_wrong_with_a_bucket_is_reported(tmp_path: Path, bucket: TestBucket) -> None:
+    config = config_of(tmp_path / "data", storage={"url": f"gs://{bucket.name}"})
+    holdings = Holdings(config, process="jobs")
+    upkeep = Upkeep(holdings)
+    try:
+        bucket.proxy.plan(answer(403, "forbidden", "node does not have access"), contains="testPermissions")
+        with pytest.raises(StorageRefused, match=r"grant roles/storage\.objectUser"):
+            upkeep._storage()
+        assert upkeep._storage() == {"url": "gs://tests", "free_bytes": None}
+    finally:
+        holdings.close()
 
 
 def state() -> tuple[int, int]:

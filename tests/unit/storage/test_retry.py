@@ -175,6 +175,9 @@ class Bad(MemoryStorage):
         at = int(token or 0)
         return found[at : at + 2], str(at + 2) if at + 2 < len(found) else ""
 
+    def check(self) -> None:
+        self.fail()
+
     def delete(self, name: str) -> None:
         super().delete(name)
         self.fail()
@@ -224,6 +227,14 @@ def test_each_call_is_tried_again(bad: Bad, retrying: RetryingStorage, clock: Cl
     assert list(retrying.list()) == []
     assert len(clock.waits) == 6
     retrying.close()
+
+
+def test_a_check_is_not_tried_again(bad: Bad, retrying: RetryingStorage, clock: Clock) -> None:
+    bad.errors = [AWAY]
+    with pytest.raises(StorageAway):
+        retrying.check()
+    retrying.check()
+    assert clock.waits == []
 
 
 def test_a_listing_goes_on_at_the_page_that_failed(bad: Bad, retrying: RetryingStorage) -> None:
