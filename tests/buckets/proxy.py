@@ -20,121 +20,19 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-_WAIT_SECONDS = 30.0
+from tests.buckets.faults import PRECONDITION_FAILED, WAIT_SECONDS, Asked, Cut, Fault, Given, Lost, said
+
 _OBJECT = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/([^/]+)")
 _UPLOAD = re.compile(r"/upload/storage/v1/b/([^/]+)/o")
 _LISTING = re.compile(r"/storage/v1/b/([^/]+)/o")
 _LAST_PART = re.compile(r"bytes (?:\*|[0-9]+-([0-9]+))/([0-9]+)")
 _HOP = frozenset(("connection", "transfer-encoding", "content-length", "server", "date", "keep-alive"))
-
-
-@dataclass
-class Asked:
-    """One request as it came."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def path(self) -> str:
-        return urlsplit(self.target).path
-
-    @property
-    def query(self) -> dict[str, str]:
-        return {key: values[0] for key, values in parse_qs(urlsplit(self.target).query).items()}
-
-
-@dataclass
-class Given:
-    """One answer as it goes."""
-
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-
-class Lost(Exception):
-    """The connection is reset instead of an answer."""
-
-
-class Cut(Exception):
-    """The answer goes out without the end of its body."""
-
-    def __init__(self, given: Given, sent: int) -> None:
-        super().__init__()
-        self.given = given
-        self.sent = sent
-
-
-Ask = Callable[[Asked], Given]
-Fault = Callable[[Asked, Ask], Given]
-
-
-def answer(status: int, reason: str = "", message: str = "", **headers: str) -> Fault:
-    """Answer so, and let nothing through."""
-
-    def fault(_: Asked, __: Ask) -> Given:
-        return said(status, reason, message, {name.replace("_", "-"): text for name, text in headers.items()})
-
-    return fault
-
-
-def reset_before(_: Asked, __: Ask) -> Given:
-    """Reset the connection, and let nothing through."""
-    raise Lost
-
-
-def reset_after(asked: Asked, ask: Ask) -> Given:
-    """Do what is asked, and lose the answer."""
-    ask(asked)
-    raise Lost
-
-
-def cut(share: float) -> Fault:
-    """Close the connection after a share of the answer's body."""
-
-    def fault(asked: Asked, ask: Ask) -> Given:
-        given = ask(asked)
-        raise Cut(given, int(len(given.body) * share))
-
-    return fault
-
-
-def flip_sent(place: float) -> Fault:
-    """Let a bit of the request's body arrive as another, at a share of its length."""
-
-    def fault(asked: Asked, ask: Ask) -> Given:
-        return ask(Asked(asked.method, asked.target, asked.headers, _flipped(asked.body, place)))
-
-    return fault
-
-
-def flip_given(place: float) -> Fault:
-    """Let a bit of the answer's body arrive as another, at a share of its length."""
-
-    def fault(asked: Asked, ask: Ask) -> Given:
-        given = ask(asked)
-        return Given(given.status, given.headers, _flipped(given.body, place))
-
-    return fault
-
-
-def hold(until: threading.Event) -> Fault:
-    """Answer nothing until an event, or for half a minute, and let nothing through."""
-
-    def fault(_: Asked, __: Ask) -> Given:
-        until.wait(_WAIT_SECONDS)
-        raise Lost
-
-    return fault
 
 
 @dataclass
@@ -242,7 +140,7 @@ class Proxy(ThreadingHTTPServer):
         with self._creating:
             name = self._created_by(asked)
             if name and self._generation(_bucket(asked), name):
-                return _PRECONDITION
+                return PRECONDITION_FAILED
             given = self._ask(asked)
             if "Location" in given.headers:
                 place = urlsplit(given.headers["Location"])
@@ -263,7 +161,7 @@ class Proxy(ThreadingHTTPServer):
         is_download = asked.query.get("alt") == "media"
         generation = self._generation(bucket, name) if wanted is not None or is_download else ""
         if wanted is not None and generation and wanted != generation:
-            return _PRECONDITION
+            return PRECONDITION_FAILED
         given = self._ask(asked)
         if given.status in (200, 206) and is_download:
             given.headers["X-Goog-Generation"] = generation
@@ -292,7 +190,7 @@ class Proxy(ThreadingHTTPServer):
         return Given(200, given.headers, json.dumps(listing).encode())
 
     def _ask(self, asked: Asked) -> Given:
-        connection = http.client.HTTPConnection(self.upstream, timeout=_WAIT_SECONDS)
+        connection = http.client.HTTPConnection(self.upstream, timeout=WAIT_SECONDS)
         try:
             headers = {name: text for name, text in asked.headers.items() if name.lower() not in _HOP}
             connection.request(asked.method, asked.target, asked.body or b"", headers)
@@ -308,7 +206,7 @@ class Proxy(ThreadingHTTPServer):
         if self._tls is None:
             super().finish_request(request, client_address)  # type: ignore[arg-type]
             return
-        request.settimeout(_WAIT_SECONDS)
+        request.settimeout(WAIT_SECONDS)
         with self._tls.wrap_socket(request, server_side=True) as secured:
             super().finish_request(secured, client_address)  # type: ignore[arg-type]
 
@@ -351,7 +249,7 @@ def proxy(
         yield server
     finally:
         server.end()
-        thread.join(_WAIT_SECONDS)
+        thread.join(WAIT_SECONDS)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -401,16 +299,6 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def said(status: int, reason: str, message: str, headers: dict[str, str] | None = None) -> Given:
-    """Return an error as the JSON API writes it."""
-    error = {"code": status, "message": message, "errors": [{"reason": reason, "message": message}]}
-    body = json.dumps({"error": error}).encode()
-    return Given(status, {"Content-Type": "application/json", **(headers or {})}, body)
-
-
-_PRECONDITION = said(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
-
-
 def _bucket(asked: Asked) -> str:
     match = _UPLOAD.fullmatch(asked.path)
     assert match is not None
@@ -420,13 +308,6 @@ def _bucket(asked: Asked) -> str:
 def _is_last_part(asked: Asked) -> bool:
     match = _LAST_PART.fullmatch(asked.headers.get("content-range", ""))
     return match is not None and match[1] is not None and int(match[1]) + 1 == int(match[2])
-
-
-def _flipped(body: bytes, place: float) -> bytes:
-    if not body:
-        return body
-    at = min(int(len(body) * place), len(body) - 1)
-    return body[:at] + bytes((body[at] ^ 0x01,)) + body[at + 1 :]
 
 
 def main() -> None:

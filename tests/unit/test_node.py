@@ -32,8 +32,8 @@ from pacsnode.duplicates import DuplicatePolicy
 from pacsnode.errors import ConfigError, OutOfResources, PermanentError, StorageRefused
 from pacsnode.node import Node, open_archive
 from pacsnode.observe import AssociationEnded, InstanceStored, QueryAnswered, RetrieveEnded, Verified
+from tests.buckets.faults import answer
 from tests.buckets.fixtures import TestBucket, _emulator_proxy, bucket
-from tests.buckets.proxy import answer
 from tests.factories import Heard, Sample, spooled
 
 CALLER = Caller("CT1", acse_timeout_seconds=10.0, dimse_timeout_seconds=20.0)

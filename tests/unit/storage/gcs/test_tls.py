@@ -16,7 +16,8 @@ from google.auth.credentials import AnonymousCredentials
 from pacsnode.errors import StorageRefused
 from pacsnode.storage.gcs import transport as module
 from pacsnode.storage.gcs.transport import Transport
-from tests.buckets.proxy import Given, Proxy, proxy
+from tests.buckets.faults import Given
+from tests.buckets.proxy import Proxy, proxy
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)

@@ -14,8 +14,9 @@ from google.auth.exceptions import RefreshError, TransportError
 from pacsnode.errors import StorageAway, StorageRefused
 from pacsnode.storage.gcs import transport as module
 from pacsnode.storage.gcs.transport import Transport
-from tests.buckets.proxy import Given as Said
-from tests.buckets.proxy import Proxy, answer, proxy
+from tests.buckets.faults import Given as Said
+from tests.buckets.faults import answer
+from tests.buckets.proxy import Proxy, proxy
 
 
 @pytest.fixture
