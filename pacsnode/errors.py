@@ -14,11 +14,13 @@
     +-- TemporaryError         ours or the surroundings': the same request may succeed later
     |   +-- ReceivingOnly          the node's state is damaged: it takes images and answers nothing else
     |   +-- OutOfResources         no space, or the disk does not keep what is written
+    |   +-- StorageAway            a bucket that cannot be reached, is busy or answers with an error of its own
     |   +-- NetworkError           a peer that is away, silent or breaks the protocol while we are the requestor
     +-- PermanentError         ours: trying again will not help
         +-- DamagedObject          stored bytes that are not what was received
         +-- ObjectNotFound         an object that should be there and is not
-        +-- ObjectExists           a create-only write to a name that is taken
+        +-- ObjectExists           a create-only write to a name that is taken by other bytes
+        +-- StorageRefused         a bucket that is not there or not ours to use: all objects wait for an administrator
         +-- CannotConvert          an instance that does not exist in the transfer syntax asked for
         +-- ProgramFault           a statement of this program that SQLite cannot run
 
@@ -88,6 +90,14 @@ class ReceivingOnly(TemporaryError):
     """The state is damaged: the node receives only, until an administrator restores it."""
 
 
+class StorageAway(TemporaryError):
+    """A bucket cannot be reached, is busy or failed; `retry_after_seconds` is what it asked for, if it did."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class NetworkError(TemporaryError):
     """A peer that is away, refuses, is silent or breaks the protocol, while we are the requestor."""
 
@@ -105,7 +115,11 @@ class ObjectNotFound(PermanentError):
 
 
 class ObjectExists(PermanentError):
-    """A create-only write to a name that is taken."""
+    """A create-only write to a name that is taken by other bytes."""
+
+
+class StorageRefused(PermanentError):
+    """A bucket that is missing, forbidden or switched off: no object of it can be used until somebody acts."""
 
 
 class CannotConvert(PermanentError):

@@ -1,16 +1,20 @@
 """What is kept: index, spool and storage of a configuration, and the state beside them, opened together."""
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pacsnode.archive.objects import Objects
 from pacsnode.archive.store import Store
 from pacsnode.assembly.folders import make_folder
 from pacsnode.config import Config
+from pacsnode.config.storage import Bucket
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
+from pacsnode.errors import StorageAway, StorageRefused
 from pacsnode.index.base import Located
 from pacsnode.index.sqlite import SqliteIndex
 from pacsnode.node_state import NodeState
@@ -19,6 +23,12 @@ from pacsnode.storage.base import Storage
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.memory import MemoryStorage
 from pacsnode.storage.reading import chunks_of
+from pacsnode.storage.retry import Retry, RetryingStorage
+
+if TYPE_CHECKING:
+    from pacsnode.storage.gcs.adapter import BucketStorage
+
+log = logging.getLogger(__name__)
 
 _INDEX_FILE = "index-1.db"
 
@@ -39,6 +49,8 @@ class Archive:
         disk_failed: Callable[[str, str], None] = lambda _place, _reason: None,
     ) -> None:
         """Open what there is, creating what is not; raises `PacsNodeError`. The rest is the `Spool`'s."""
+        self._config = config
+        self._stop_waiting = threading.Event()
         make_folder(config.node.data_dir, "node.data_dir")
         make_folder(config.spool.path, "spool.path")
         make_folder(config.index.path, "index.path")
@@ -51,7 +63,7 @@ class Archive:
                 failed=disk_failed,
             )
             opened.callback(self.spool.close)
-            self.storage = storage_of(config)
+            self.storage = storage_of(config, retry=Retry(stop=self._stop_waiting))
             opened.callback(self.storage.close)
             self.index = SqliteIndex(config.index.path / _INDEX_FILE, catalogue=config.catalogue())
             opened.pop_all()
@@ -71,10 +83,33 @@ class Archive:
             return f"the index holds {instances} instances"
         if entries := self.spool.entries():
             return f"the spool holds {len(entries)} instances"
-        return "" if next(self.storage.list(), None) is None else "the storage holds objects"
+        return self._held_in_storage()
+
+    def _held_in_storage(self) -> str:
+        """Ask once, without retries: a node whose bucket is away has to start all the same."""
+        storage = storage_of(self._config, retry=Retry(budget_seconds=0.0))
+        try:
+            return "" if next(storage.list(), None) is None else "the storage holds objects"
+        except (StorageAway, StorageRefused) as error:
+            log.error(
+                "it is not known whether the storage holds objects; the data folder counts as new: %s", error
+            )
+            return ""
+        finally:
+            storage.close()
+
+    def check_storage(self) -> None:
+        """Ask a bucket whether all that a node does can be done; raises `StorageRefused`, `StorageAway`."""
+        if isinstance(self.storage, RetryingStorage):
+            self.storage.check()
+
+    def stop_waiting(self) -> None:
+        """Give a bucket up that does not answer now, instead of asking it again. Any thread may call it."""
+        self._stop_waiting.set()
 
     def close(self) -> None:
         """Close everything."""
+        self.stop_waiting()
         self.index.close()
         self.storage.close()
         self.spool.close()
@@ -137,10 +172,32 @@ class Holdings:
         self.archive.close()
 
 
-def storage_of(config: Config) -> Storage:
-    """Open the storage of a configuration."""
-    directory = config.storage.directory
+def storage_of(config: Config, *, retry: Retry | None = None) -> Storage:
+    """Open the storage of a configuration. `retry` is how a bucket is tried again."""
+    directory, bucket = config.storage.directory, config.storage.bucket
+    if bucket is not None:
+        return RetryingStorage(bucket_storage(config, bucket), retry or Retry())
     if directory is None:
         return MemoryStorage()
     make_folder(directory, "storage.url")
     return DirectoryStorage(directory)
+
+
+def bucket_storage(config: Config, bucket: Bucket) -> "BucketStorage":
+    """Open a bucket as it is, without retries; it is not asked for anything yet."""
+    # Here, because what it imports takes a third of a second that nodes without a bucket do not have to spend.
+    from pacsnode.storage.gcs.adapter import BucketStorage
+    from pacsnode.storage.gcs.upload import BucketOptions
+
+    gcs = config.storage.gcs
+    return BucketStorage(
+        BucketOptions(
+            bucket=bucket.name,
+            prefix=bucket.prefix,
+            storage_class=gcs.storage_class,
+            kms_key=gcs.kms_key,
+            user_project=gcs.user_project,
+        ),
+        connections=gcs.threads,
+        timeout_seconds=gcs.timeout,
+    )

@@ -116,11 +116,13 @@ class Upkeep:
 
     def _storage(self) -> Mapping[str, object]:
         storage = self._holdings.config.storage
+        self._holdings.archive.check_storage()
         free = None if storage.directory is None else shutil.disk_usage(storage.directory).free
         return {"url": storage.url, "free_bytes": free}
 
     def stop(self) -> None:
         """End between two instances."""
         self._is_stopping.set()
+        self._holdings.archive.stop_waiting()
         for loop in self._loops:
             loop.stop()

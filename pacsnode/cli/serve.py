@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 @click.option("--ae-title", metavar="AET", help="AE title of the node.")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on; 0.0.0.0 is every interface.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="TCP port; 0 takes a free one.")
-@click.option("--storage", metavar="URL", help="Where images are kept: file:///folder or memory:.")
+@click.option(
+    "--storage", metavar="URL", help="Where images are kept: file:///folder, gs://bucket/prefix or memory:."
+)
 @click.option("--allow-all", is_flag=True, help="Let AE titles that are no peers do everything.")
 @json_option
 @pass_program

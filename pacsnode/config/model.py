@@ -9,7 +9,7 @@ import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -18,6 +18,7 @@ from pacsnode.access.policy import Policy
 from pacsnode.config.access import AccessSection, AETitleSection, PeerSection
 from pacsnode.config.index import IndexSection
 from pacsnode.config.quantities import Duration, Size
+from pacsnode.config.storage import StorageSection
 from pacsnode.config.values import AETitle, AETitles, PlacedError, Port, WholeNumber
 from pacsnode.config.values import Section as _Section
 from pacsnode.dicom.attributes import STANDARD, Catalogue
@@ -110,32 +111,6 @@ class LimitsSection(_Section):
     """Associations at the same time of one calling AE title; 0 is no limit but dicom.max_associations."""
     pre_association: Annotated[WholeNumber, Field(ge=1, le=100_000)] = 1_000
     """Connections that have not sent their whole request, 1 to 100000; the longest silent one gives way."""
-
-
-class StorageSection(_Section):
-    """Where the images end up."""
-
-    url: str = ""
-    """Where images are kept: "file:///folder" or "memory:"; else the folder archive below node.data_dir."""
-    duplicates: DuplicatePolicy = DuplicatePolicy.KEEP_BOTH
-    """A known UID with other content: "keep-both", "replace", "keep-first" or "refuse"."""
-
-    @field_validator("url")
-    @classmethod
-    def _exists_in_this_release(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme == "gs":
-            raise ValueError("cloud buckets are not in this release; use file:/// for a directory")
-        if value in ("", "memory:"):
-            return value
-        if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise ValueError('expected "file:///absolute/folder" or "memory:"')
-        return value
-
-    @property
-    def directory(self) -> Path | None:
-        """The folder of a `file:` URL; None for `memory:`."""
-        return Path(unquote(urlsplit(self.url).path)) if self.url.startswith("file:") else None
 
 
 class SpoolSection(_Section):

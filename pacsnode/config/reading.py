@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 from pacsnode.config.access import SeesSection
 from pacsnode.config.index import ExtraTag
 from pacsnode.config.model import Config
-from pacsnode.config.values import PlacedError
+from pacsnode.config.storage import GcsSection
+from pacsnode.config.values import PlacedError, Section
 from pacsnode.errors import ConfigError
 
 _SYSTEM_FILE = Path("/etc/pacsnode/config.toml")
@@ -50,10 +51,15 @@ class _Settings:
     origins: dict[_Location, str] = field(default_factory=dict)
 
     def set(self, section: str, key: str, value: object, origin: str) -> None:
-        table = self.values.setdefault(section, {})
+        table: Any = self.values
+        *tables, last = (section, *key.split("__"))
+        for name in tables:
+            table = table.setdefault(name, {}) if isinstance(table, dict) else None
         if isinstance(table, dict):
-            table[key] = value
-            self.origins[section, key] = origin
+            table[last] = value
+            for depth in range(2, len(tables) + 1):
+                self.origins.setdefault(tuple(tables[:depth]), origin)
+            self.origins[(*tables, last)] = origin
 
     def origin(self, location: _Location) -> str:
         """Return where the value, or the nearest thing around it, was set."""
@@ -89,11 +95,7 @@ def read(
         places = list(settings.origins.values())  # in the order of the file
         problems.sort(key=lambda problem: places.index(problem[0]) if problem[0] in places else -1)
         raise ConfigError("\n".join(text for _, text in problems)) from None
-    origins = {
-        ".".join(map(str, at)): origin
-        for at, origin in settings.origins.items()
-        if len(at) == 2 and not is_list(str(at[0]))
-    }
+    origins = {".".join(map(str, at)): origin for at, origin in settings.origins.items() if _is_key(at)}
     return Loaded(config, found, origins)
 
 
@@ -171,7 +173,7 @@ def _parts(key: str) -> list[str]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], tuple[object, str]]]:
-    """Yield what `PACSNODE_SECTION__KEY` sets. A list is written with commas."""
+    """Yield what `PACSNODE_SECTION__KEY` or `PACSNODE_SECTION__TABLE__KEY` sets. A list is written with commas."""
     for name, value in sorted(environment.items()):
         section, separator, key = name.removeprefix(_PREFIX).lower().partition("__")
         if not name.startswith(_PREFIX) or not separator:
@@ -237,6 +239,16 @@ def is_list(section: str) -> bool:
     return section in Config.model_fields and _model_of(section)[1]
 
 
+def _is_key(location: _Location) -> bool:
+    """Return whether this is the place of a value, outside of lists of tables: `section.key`, `section.table.key`."""
+    if not 2 <= len(location) <= 3 or is_list(str(location[0])) or not isinstance(location[-1], str):
+        return False
+    field = _section(location).model_fields.get(location[-1])
+    return field is not None and not (
+        isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    )
+
+
 def _model_of(section: str) -> tuple[type[BaseModel], bool]:
     """Return the model of a section, and whether the section is a list of them."""
     annotation = Config.model_fields[section].annotation
@@ -251,6 +263,8 @@ def _section(location: _Location) -> type[BaseModel]:
     """Return the model that the last part of the location is a key of."""
     if len(location) == 1:
         return Config
+    if "gcs" in location[:-1]:
+        return GcsSection
     if "sees" in location[:-1]:
         return SeesSection
     if "extra_tags" in location[:-1]:

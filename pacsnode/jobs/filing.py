@@ -4,9 +4,8 @@ Each step takes a batch in the order of arrival: put all, sync the storage once,
 the index, and only then remove the spool entries. At every point at least one durable copy is named by an
 index that survives, or by the spool, which the next start reads again.
 
-An object that exists already may be our own earlier success (a crash between `put` and the record): equal
-length and CRC32C mean stored. Anything else under that name is left alone, the entry stays in the spool and
-is reported.
+An object that exists already may be our own earlier success (a crash between `put` and the record): the storage
+compares. Other bytes under that name are left alone, the entry stays in the spool and is reported.
 """
 
 import logging
@@ -16,12 +15,11 @@ from dataclasses import dataclass
 
 from pacsnode.archive.custody import Custody
 from pacsnode.archive.objects import entry_of, name_of
-from pacsnode.errors import DamagedObject, ObjectExists, ObjectNotFound, PermanentError, TemporaryError
+from pacsnode.errors import DamagedObject, ObjectNotFound, PermanentError, TemporaryError
 from pacsnode.index.base import Index, Located
 from pacsnode.spool import Entry, Spool
 from pacsnode.state.base import CustodyKind
-from pacsnode.storage.base import Readable, Storage
-from pacsnode.storage.reading import crc32c_of
+from pacsnode.storage.base import ObjectFacts, Storage
 
 log = logging.getLogger(__name__)
 
@@ -155,23 +153,9 @@ class Filing:
         try:
             if source.length != located.file_length:
                 raise DamagedObject(f"{source.length} bytes where {located.file_length} were received")
-            try:
-                self._storage.put(name_of(located), source)
-            except ObjectExists:
-                if not self._is_ours(name_of(located), located):
-                    raise
+            self._storage.put(name_of(located), source, ObjectFacts(located.file_crc32c))
         finally:
             source.close()
-
-    def _is_ours(self, name: str, located: Located) -> bool:
-        try:
-            stored: Readable = self._storage.open(name)
-        except ObjectNotFound:
-            return False
-        try:
-            return stored.length == located.file_length and crc32c_of(stored) == located.file_crc32c
-        finally:
-            stored.close()
 
 
 def _kind_of(error: PermanentError) -> CustodyKind:

@@ -12,10 +12,10 @@ import logging
 import time
 from collections.abc import Callable
 
-from pacsnode.errors import ObjectExists, PermanentError, TemporaryError
+from pacsnode.errors import PermanentError, TemporaryError
 from pacsnode.state.base import State
 from pacsnode.state.copies import Copies, Copy, kept
-from pacsnode.storage.base import Readable, Storage
+from pacsnode.storage.base import ObjectFacts, Readable, Storage
 from pacsnode.storage.names import state_copy_name
 
 log = logging.getLogger(__name__)
@@ -107,9 +107,7 @@ class StateCopy:
             return
         source = self._copies.open(newest)
         try:
-            self._storage.put(state_copy_name(newest.name), _Apart(source))
-        except ObjectExists:
-            pass  # ours, from before a restart: the name tells its length and CRC32C
+            self._storage.put(state_copy_name(newest.name), _Apart(source), ObjectFacts(newest.crc32c))
         finally:
             source.close()
         self._storage.sync()

@@ -46,6 +46,7 @@ KEYS: Mapping[str, TakenOver] = MappingProxyType(
         "peers": _NEXT,
         "storage.url": _RESTART,
         "storage.duplicates": _NEXT,
+        "storage.gcs": _RESTART,
         "spool.path": _RESTART,
         "spool.min_free": _RESTART,
         "index.path": _RESTART,

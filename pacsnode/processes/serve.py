@@ -162,7 +162,7 @@ def _asked(data_dir: Path, report: Callable[[], Mapping[str, object]]) -> Report
 def _duties(config: Config, listening: socket.socket, admission: int, opened: ExitStack) -> list[Duty]:
     """Return what children there are to be. Memory cannot be shared: with it, one worker does everything."""
     workers, at = config.dicom.workers, listening.fileno()
-    if config.storage.directory is None:
+    if config.storage.is_memory:
         if workers > 1:
             log.warning("storage.url is memory:, which processes cannot share: there is one worker")
         return [Duty("worker", listening=at, admission=admission, with_jobs=True)]

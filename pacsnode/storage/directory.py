@@ -12,11 +12,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from pacsnode.errors import ObjectExists, ObjectNotFound, OutOfResources, PermanentError
-from pacsnode.storage.base import ObjectInfo, Readable
-from pacsnode.storage.files import FileReadable
+import google_crc32c
 
-_COPY_BYTES = 1 << 20
+from pacsnode.errors import DamagedObject, ObjectExists, ObjectNotFound, OutOfResources, PermanentError
+from pacsnode.storage.base import ObjectFacts, ObjectInfo, Readable
+from pacsnode.storage.files import FileReadable
+from pacsnode.storage.reading import chunks_of, crc32c_of
 
 
 class DirectoryStorage:
@@ -34,19 +35,31 @@ class DirectoryStorage:
         self._unsynced: set[str] = set()
         self._lock = threading.Lock()
 
-    def put(self, name: str, source: Readable) -> None:
-        """Create an object by linking or copying; raises `ObjectExists`, `OutOfResources`."""
+    def put(self, name: str, source: Readable, facts: ObjectFacts) -> None:
+        """Create an object by linking or copying; raises `ObjectExists`, `DamagedObject`, `OutOfResources`."""
         try:
             self._create_folders(name)
             if not (isinstance(source, FileReadable) and self._link(source.descriptor, name)):
-                self._copy(source, name)
+                self._copy(source, name, facts.crc32c)
         except FileExistsError as error:
             self._mark_unsynced(name)
-            raise ObjectExists(f"object {name} exists already") from error
+            if not self._holds(name, source.length, facts.crc32c):
+                raise ObjectExists(f"object {name} exists already with other bytes") from error
         except OSError as error:
             raise OutOfResources(f"object {name} could not be written: {error.strerror}") from error
         with self._lock:
             self._unsynced.add(name.rpartition("/")[0])
+
+    def _holds(self, name: str, length: int, crc32c: int) -> bool:
+        """Tell whether an object has these bytes: then it is what an earlier run put."""
+        try:
+            readable = self.open(name)
+        except ObjectNotFound as error:
+            raise OutOfResources(f"object {name} was there and went while it was compared") from error
+        try:
+            return readable.length == length and crc32c_of(readable) == crc32c
+        finally:
+            readable.close()
 
     def _mark_unsynced(self, name: str) -> None:
         """Sync all folders above an object that is met: a run that ended before `sync` may have put it."""
@@ -84,21 +97,18 @@ class DirectoryStorage:
             raise
         return True
 
-    def _copy(self, source: Readable, name: str) -> None:
+    def _copy(self, source: Readable, name: str, crc32c: int) -> None:
         folder = name.rpartition("/")[0] or "."
         target = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=self._root)
         try:
-            buffer, offset = memoryview(bytearray(_COPY_BYTES)), 0
-            while offset < source.length:
-                size = source.read_into(buffer[: source.length - offset], offset)
-                if size == 0:
-                    raise OutOfResources(
-                        f"object {name}: its source ended at {offset} of {source.length} bytes"
-                    )
-                part = buffer[:size]
+            written_crc32c = 0
+            for chunk in chunks_of(source):
+                written_crc32c = google_crc32c.extend(written_crc32c, chunk)
+                part = memoryview(chunk)
                 while part:
                     part = part[os.write(target, part) :]
-                offset += size
+            if written_crc32c != crc32c:
+                raise DamagedObject(f"object {name}: its source's bytes are not those that were received")
             os.fsync(target)
             os.link(
                 str(target), name, src_dir_fd=self._descriptors, dst_dir_fd=self._root, follow_symlinks=True

@@ -3,14 +3,16 @@
 import threading
 from collections.abc import Iterator
 
-from pacsnode.errors import ObjectExists, ObjectNotFound, OutOfResources
-from pacsnode.storage.base import ObjectInfo, Readable
+import google_crc32c
+
+from pacsnode.errors import DamagedObject, ObjectExists, ObjectNotFound
+from pacsnode.storage.base import ObjectFacts, ObjectInfo, Readable
 
 
 class BytesReadable:
     """Bytes as a `Readable`."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         self._data = memoryview(data)
         self.length = len(data)
 
@@ -28,31 +30,32 @@ class MemoryStorage:
     """The storage port over a dictionary."""
 
     def __init__(self) -> None:
-        self._objects: dict[str, bytes] = {}
+        self._objects: dict[str, tuple[bytes, ObjectFacts]] = {}
         self._lock = threading.Lock()
 
-    def put(self, name: str, source: Readable) -> None:
-        """Create an object; raises `ObjectExists`, `OutOfResources`."""
+    def put(self, name: str, source: Readable, facts: ObjectFacts) -> None:
+        """Create an object; raises `ObjectExists`, `DamagedObject`."""
         data = bytearray(source.length)
         size = source.read_into(memoryview(data), 0)
         if size != source.length:
-            raise OutOfResources(f"object {name}: its source ended at {size} of {source.length} bytes")
+            raise DamagedObject(f"object {name}: its source ended at {size} of {source.length} bytes")
+        if google_crc32c.value(bytes(data)) != facts.crc32c:
+            raise DamagedObject(f"object {name}: its source's bytes are not those that were received")
         with self._lock:
-            if name in self._objects:
-                raise ObjectExists(f"object {name} exists already")
-            self._objects[name] = bytes(data)
+            if self._objects.setdefault(name, (bytes(data), facts))[0] != data:
+                raise ObjectExists(f"object {name} exists already with other bytes")
 
     def open(self, name: str) -> Readable:
         """Open an object; raises `ObjectNotFound`."""
-        data = self._objects.get(name)
-        if data is None:
+        found = self._objects.get(name)
+        if found is None:
             raise ObjectNotFound(f"object {name} is not there")
-        return BytesReadable(data)
+        return BytesReadable(found[0])
 
     def list(self) -> Iterator[ObjectInfo]:
         """Yield all objects."""
-        for name, data in list(self._objects.items()):
-            yield ObjectInfo(name, len(data))
+        for name, (data, facts) in list(self._objects.items()):
+            yield ObjectInfo(name, len(data), facts.crc32c, facts.metadata)
 
     def delete(self, name: str) -> None:
         """Remove an object if it is there."""

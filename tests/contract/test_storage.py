@@ -5,27 +5,41 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import google_crc32c
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacsnode.errors import ObjectExists, ObjectNotFound, PacsNodeError
-from pacsnode.storage.base import ObjectInfo, Readable, Storage
+from pacsnode.errors import DamagedObject, ObjectExists, ObjectNotFound
+from pacsnode.storage.base import ObjectFacts, Readable, Storage
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.files import FileReadable
 from pacsnode.storage.memory import BytesReadable, MemoryStorage
+from pacsnode.storage.metadata import metadata_of
 from pacsnode.storage.names import object_name
+from pacsnode.storage.retry import Retry, RetryingStorage
+from tests.objects import put
 
 NAME = object_name("1.2.3", "1.2.3.4", "1.2.3.4.5")
 OTHER = object_name("1.2.3", "1.2.3.4", "1.2.3.4.5", 1)
 ELSEWHERE = object_name("1.2.9", "1.2.9.4", "1.2.9.4.5")
 
 
-@pytest.fixture(params=["directory", "memory"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    storage: Storage = (
-        DirectoryStorage(tmp_path / "objects") if request.param == "directory" else MemoryStorage()
-    )
+@pytest.fixture
+def storage(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    match kind:
+        case "directory":
+            storage: Storage = DirectoryStorage(tmp_path / "objects")
+        case "memory":
+            storage = MemoryStorage()
+        case "gcs":
+            storage = request.getfixturevalue("bucket").storage()
+        case "gcs-retrying":
+            storage = RetryingStorage(request.getfixturevalue("bucket").storage(), Retry())
+        case "fake-gcs-server":
+            storage = request.getfixturevalue("second_bucket").storage()
+        case _:
+            storage = request.getfixturevalue("real_bucket")
     yield storage
     storage.close()
 
@@ -62,25 +76,54 @@ def content(storage: Storage, name: str) -> bytes:
 @pytest.mark.parametrize("size", [0, 1, 2, 1000, (1 << 20) + 1])
 def test_an_object_is_read_as_it_was_put(storage: Storage, source, size: int) -> None:
     data = os.urandom(size)
-    storage.put(NAME, source(data))
+    put(storage, NAME, source(data))
     assert content(storage, NAME) == data
-    assert list(storage.list()) == [ObjectInfo(NAME, size)]
+    (info,) = storage.list()
+    assert (info.name, info.length) == (NAME, size)
+    assert info.crc32c in (None, google_crc32c.value(data))
     storage.sync()
     assert content(storage, NAME) == data
 
 
 @pytest.mark.parametrize("data", [b"", b"1", b"longer"])
 def test_put_creates_and_never_changes(storage: Storage, source, data: bytes) -> None:
-    storage.put(NAME, source(data))
-    for again in (data, b"other"):
+    put(storage, NAME, source(data))
+    for other in (b"other", data + b"!", bytes(len(data)) or b"!"):
         with pytest.raises(ObjectExists):
-            storage.put(NAME, source(again))
+            put(storage, NAME, source(other))
     assert content(storage, NAME) == data
+
+
+def test_the_same_bytes_again_are_our_own_earlier_success(storage: Storage, source) -> None:
+    put(storage, NAME, source(b"the same"), {"pacsnode-node": "first"})
+    put(storage, NAME, source(b"the same"), {"pacsnode-node": "second"})
+    storage.sync()
+    assert [info.name for info in storage.list()] == [NAME]
+    assert content(storage, NAME) == b"the same"
+
+
+def test_metadata_are_kept_or_there_are_none(storage: Storage, source) -> None:
+    metadata = metadata_of(
+        calling_ae_title="CT 1",
+        received_at_ms=1_700_000_000_007,
+        data_set_crc32c=1,
+        file_crc32c=2,
+        node="Röntgen",
+    )
+    put(storage, NAME, source(b"x"), metadata)
+    (info,) = storage.list()
+    assert info.metadata in ({}, metadata)
+
+
+def test_bytes_that_are_not_those_of_the_facts_never_become_an_object(storage: Storage) -> None:
+    with pytest.raises(DamagedObject):
+        storage.put(NAME, BytesReadable(b"flipped"), ObjectFacts(google_crc32c.value(b"fli!ped")))
+    assert list(storage.list()) == []
 
 
 def test_names_do_not_meet(storage: Storage, source) -> None:
     for name in (NAME, OTHER, ELSEWHERE):
-        storage.put(name, source(name.encode()))
+        put(storage, name, source(name.encode()))
     assert {name: content(storage, name) for name in (NAME, OTHER, ELSEWHERE)} == {
         name: name.encode() for name in (NAME, OTHER, ELSEWHERE)
     }
@@ -94,8 +137,8 @@ def test_what_is_not_there_is_not_found(storage: Storage) -> None:
 
 
 def test_deleting_twice_is_deleting_once(storage: Storage, source) -> None:
-    storage.put(NAME, source(b"x"))
-    storage.put(OTHER, source(b"y"))
+    put(storage, NAME, source(b"x"))
+    put(storage, OTHER, source(b"y"))
     storage.delete(NAME)
     storage.delete(NAME)
     storage.delete(ELSEWHERE)
@@ -103,12 +146,12 @@ def test_deleting_twice_is_deleting_once(storage: Storage, source) -> None:
     with pytest.raises(ObjectNotFound):
         storage.open(NAME)
     assert [info.name for info in storage.list()] == [OTHER]
-    storage.put(NAME, source(b"again"))
+    put(storage, NAME, source(b"again"))
     assert content(storage, NAME) == b"again"
 
 
 def test_an_open_object_stays_readable_when_it_is_deleted(storage: Storage, source) -> None:
-    storage.put(NAME, source(b"still here"))
+    put(storage, NAME, source(b"still here"))
     readable = storage.open(NAME)
     storage.delete(NAME)
     buffer = bytearray(10)
@@ -127,15 +170,15 @@ class Ending(BytesReadable):
 
 
 def test_a_source_that_ends_early_leaves_no_object(storage: Storage) -> None:
-    with pytest.raises(PacsNodeError):
-        storage.put(NAME, Ending(b"half", 8))
+    with pytest.raises(DamagedObject):
+        storage.put(NAME, Ending(b"half", 8), ObjectFacts(google_crc32c.value(b"half")))
     assert list(storage.list()) == []
-    storage.put(NAME, BytesReadable(b"whole"))
+    put(storage, NAME, BytesReadable(b"whole"))
     assert content(storage, NAME) == b"whole"
 
 
 def test_reads_begin_anywhere_and_end_at_the_end(storage: Storage, source) -> None:
-    storage.put(NAME, source(b"0123456789"))
+    put(storage, NAME, source(b"0123456789"))
     readable = storage.open(NAME)
     try:
         for offset, length, expected in ((0, 4, b"0123"), (8, 4, b"89"), (10, 4, b""), (3, 0, b"")):
@@ -150,16 +193,16 @@ def test_of_many_that_put_one_name_one_wins(storage: Storage) -> None:
     outcomes: list[bytes] = []
     start = threading.Barrier(8)
 
-    def put(number: int) -> None:
+    def racing(number: int) -> None:
         data = b"%d" % number * 1000
         start.wait()
         try:
-            storage.put(NAME, BytesReadable(data))
+            put(storage, NAME, BytesReadable(data))
         except ObjectExists:
             return
         outcomes.append(data)
 
-    threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=racing, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -179,7 +222,7 @@ def test_a_storage_is_a_dictionary(
     for storage in (MemoryStorage(), DirectoryStorage(tmp_path_factory.mktemp("objects"))):
         try:
             for name, data in objects.items():
-                storage.put(name, BytesReadable(data))
+                put(storage, name, BytesReadable(data))
             assert {info.name: content(storage, info.name) for info in storage.list()} == objects
         finally:
             storage.close()

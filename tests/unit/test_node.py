@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from pacsnode.dimse.receiver import receiver
 from pacsnode.dimse.rules import Terms, Timeouts
 from pacsnode.dimse.scu import Caller, Remote
 from pacsnode.duplicates import DuplicatePolicy
-from pacsnode.errors import ConfigError, OutOfResources, PermanentError
+from pacsnode.errors import ConfigError, OutOfResources, PermanentError, StorageRefused
 from pacsnode.node import Node, open_archive
 from pacsnode.observe import AssociationEnded, InstanceStored, QueryAnswered, RetrieveEnded, Verified
+from tests.buckets.faults import answer
+from tests.buckets.fixtures import TestBucket, _emulator_proxy, bucket
 from tests.factories import Heard, Sample, spooled
 
 CALLER = Caller("CT1", acse_timeout_seconds=10.0, dimse_timeout_seconds=20.0)
@@ -48,6 +51,9 @@ def settings_of_libraries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+__all__ = ["_emulator_proxy", "bucket"]  # fixtures
 
 
 def config_of(folder: Path, **sections: object) -> Config:
@@ -190,6 +196,41 @@ def test_an_archive_in_memory(tmp_path: Path) -> None:
         (tmp_path / "got").mkdir()
         list(scu.get(CALLER, remote(node), study(), patient_root=False, folder=tmp_path / "got"))
         assert len(list((tmp_path / "got").iterdir())) == 3
+
+
+def test_an_archive_in_a_bucket(tmp_path: Path, bucket: TestBucket) -> None:
+    config = config_of(tmp_path / "data", storage={"url": f"gs://{bucket.name}/site/1"})
+    with Node(config) as node:
+        list(scu.send(CALLER, remote(node), files(tmp_path / "sent")))
+        within(20, lambda: not node.spool.entries())
+        (tmp_path / "got").mkdir()
+        list(scu.get(CALLER, remote(node), study(), patient_root=False, folder=tmp_path / "got"))
+        assert len(list((tmp_path / "got").iterdir())) == 3
+    with closing(bucket.storage("site/1")) as storage:
+        assert len([info for info in storage.list() if info.name.endswith(".dcm")]) == 3
+
+
+def test_a_bucket_that_is_away_keeps_no_image_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    with Node(config_of(tmp_path / "data", storage={"url": "gs://away/site/1"})) as node:
+        list(scu.send(CALLER, remote(node), files(tmp_path / "sent")))
+        assert len(node.spool.entries()) == 3
+    assert "it is not known whether the storage holds objects" in caplog.text
+
+
+def test_what_is_wrong_with_a_bucket_is_reported(tmp_path: Path, bucket: TestBucket) -> None:
+    config = config_of(tmp_path / "data", storage={"url": f"gs://{bucket.name}"})
+    holdings = Holdings(config, process="jobs")
+    upkeep = Upkeep(holdings)
+    try:
+        bucket.proxy.plan(answer(403, "forbidden", "node does not have access"), contains="testPermissions")
+        with pytest.raises(StorageRefused, match=r"grant roles/storage\.objectUser"):
+            upkeep._storage()
+        assert upkeep._storage() == {"url": "gs://tests", "free_bytes": None}
+    finally:
+        holdings.close()
 
 
 def state() -> tuple[int, int]:

@@ -12,6 +12,7 @@ from pacsnode.storage.base import Readable
 from pacsnode.storage.memory import BytesReadable
 from pacsnode.storage.reading import chunks_of
 from tests.factories import Parts, Sample, located, spooled
+from tests.objects import put
 
 SAMPLE = Sample()
 
@@ -39,7 +40,7 @@ def test_an_instance_in_the_spool_is_read_there(parts: Parts) -> None:
 def test_an_instance_that_was_filed_since_is_read_in_the_storage(parts: Parts) -> None:
     entry = spooled(parts.spool, SAMPLE.file)
     place = located(SAMPLE, entry.token)
-    parts.storage.put(name_of(place), BytesReadable(SAMPLE.file))
+    put(parts.storage, name_of(place), BytesReadable(SAMPLE.file))
     parts.spool.remove(entry)
     assert content(parts.objects.open_checked(place)) == SAMPLE.file
 
@@ -47,7 +48,7 @@ def test_an_instance_that_was_filed_since_is_read_in_the_storage(parts: Parts) -
 def test_a_stored_instance_is_read_in_the_storage(parts: Parts) -> None:
     place = located(SAMPLE, None)
     assert entry_of(place) is None
-    parts.storage.put(name_of(place), BytesReadable(SAMPLE.file))
+    put(parts.storage, name_of(place), BytesReadable(SAMPLE.file))
     assert content(parts.objects.open_checked(place)) == SAMPLE.file
 
 
@@ -91,6 +92,6 @@ def test_damaged_bytes_are_never_given_out(
 
 def test_the_length_alone_is_not_believed(parts: Parts) -> None:
     place = located(SAMPLE, None)
-    parts.storage.put(name_of(place), BytesReadable(SAMPLE.file))
+    put(parts.storage, name_of(place), BytesReadable(SAMPLE.file))
     with pytest.raises(DamagedObject):
         parts.objects.open_checked(replace(place, file_crc32c=place.file_crc32c ^ 1))

@@ -22,6 +22,7 @@ from pacsnode.spool import Entry
 from pacsnode.state.base import CustodyKind
 from pacsnode.storage.memory import BytesReadable
 from tests.factories import Parts, Sample, spooled
+from tests.objects import put
 
 SAMPLE = Sample()
 
@@ -66,7 +67,7 @@ def test_an_entry_that_the_index_does_not_know_is_indexed_from_its_bytes(tmp_pat
 def test_what_is_stored_already_is_dropped(parts: Parts) -> None:
     parts.put(SAMPLE)
     (place,) = parts.everything()
-    parts.storage.put(name_of(place), BytesReadable(SAMPLE.file))
+    put(parts.storage, name_of(place), BytesReadable(SAMPLE.file))
     parts.index.mark_stored([place.instance_id])
     assert recovered(parts) == (Recovered(dropped=1), [])
     assert parts.spool.entries() == []
@@ -84,7 +85,7 @@ def test_two_entries_of_one_instance_become_one(parts: Parts) -> None:
 def test_a_stored_copy_that_is_damaged_is_replaced_by_the_entry(parts: Parts) -> None:
     parts.put(SAMPLE)
     (place,) = parts.everything()
-    parts.storage.put(name_of(place), BytesReadable(SAMPLE.file[:-1] + b"!"))
+    put(parts.storage, name_of(place), BytesReadable(SAMPLE.file[:-1] + b"!"))
     parts.index.mark_stored([place.instance_id])
     assert recovered(parts) == (Recovered(indexed=1), [])
     assert len(parts.spool.entries()) == 1
@@ -242,7 +243,7 @@ def test_other_content_goes_by_the_title_that_was_called(
     """What a crash left unindexed is decided as its C-STORE would have been."""
     parts.put(SAMPLE)
     (place,) = parts.everything()
-    parts.storage.put(name_of(place), BytesReadable(SAMPLE.file))
+    put(parts.storage, name_of(place), BytesReadable(SAMPLE.file))
     parts.index.mark_stored([place.instance_id])
     parts.spool.remove(parts.spool.entries()[0])
     other = replace(SAMPLE, words=b"other   ")

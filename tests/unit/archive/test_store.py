@@ -37,6 +37,7 @@ from pacsnode.state.base import CustodyKind
 from pacsnode.storage.memory import BytesReadable
 from pacsnode.storage.reading import chunks_of
 from tests.factories import JPEG_LOSSLESS, MR, Parts, Sample, element, padded
+from tests.objects import put
 
 SAMPLE = Sample()
 OTHER = Sample(comment="corrected")
@@ -83,7 +84,7 @@ def file_away(parts: Parts) -> None:
     """Move all that waits into the storage."""
     for place in parts.index.waiting(limit=100):
         readable = parts.objects.open(place)
-        parts.storage.put(name_of(place), BytesReadable(b"".join(chunks_of(readable))))
+        put(parts.storage, name_of(place), BytesReadable(b"".join(chunks_of(readable))))
         readable.close()
         parts.index.mark_stored([place.instance_id])
     for entry in parts.spool.entries():
@@ -208,9 +209,9 @@ def test_a_harmed_copy_is_replaced_as_served(
         name = name_of(parts.everything()[0])
         parts.storage.delete(name)
         if harm == "damaged":
-            parts.storage.put(name, BytesReadable(SAMPLE.file[:-1] + b"!"))
+            put(parts.storage, name, BytesReadable(SAMPLE.file[:-1] + b"!"))
         elif harm == "torn":
-            parts.storage.put(name, BytesReadable(SAMPLE.file[:-5]))
+            put(parts.storage, name, BytesReadable(SAMPLE.file[:-5]))
         assert parts.put(sample) is Outcome.REPLACED
         assert served(parts) == sample.file
         assert parts.put(sample) is Outcome.ALREADY_STORED

@@ -15,6 +15,7 @@ from pacsnode.state.base import CustodyKind
 from pacsnode.state.sqlite import SqliteState
 from pacsnode.storage.memory import BytesReadable, MemoryStorage
 from pacsnode.storage.names import object_name, state_copy_name
+from tests.objects import put
 
 META, DATA_SET = b"preamble and meta", b"the data set" * 1000
 CONTENT = META + DATA_SET
@@ -56,7 +57,7 @@ class Kept:
         return entry
 
     def store(self, sop_instance_uid: str, content: bytes = CONTENT) -> None:
-        self.storage.put(object_name("1.2", "1.2.3", sop_instance_uid), BytesReadable(content))
+        put(self.storage, object_name("1.2", "1.2.3", sop_instance_uid), BytesReadable(content))
 
     def everything(self) -> Iterator[Sequence[Located]]:
         self.looks += 1
@@ -175,5 +176,5 @@ def test_findings_name_the_instance(kept: Kept) -> None:
 
 
 def test_copies_of_the_state_are_no_stray_objects(kept: Kept) -> None:
-    kept.storage.put(state_copy_name("20231114T221320Z-1-1-00000000.db"), BytesReadable(b"x"))
+    put(kept.storage, state_copy_name("20231114T221320Z-1-1-00000000.db"), BytesReadable(b"x"))
     assert kept.problems() == []

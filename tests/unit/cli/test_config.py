@@ -35,11 +35,14 @@ def test_check_of_what_is_wrong(run, tmp_path: Path) -> None:
 
 
 def test_show_is_toml_that_reads_as_itself(run, tmp_path: Path) -> None:
-    text = '[dicom]\nport = 104\nacse_timeout = 90\n[[peers]]\nname = "a"\nae_title = "A"\nallow = ["echo"]\n'
+    text = "[storage.gcs]\ntimeout = 90\n[dicom]\nport = 104\nacse_timeout = 90\n"
+    text += '[[peers]]\nname = "a"\nae_title = "A"\nallow = ["echo"]\n'
     (tmp_path / "config.toml").write_text(text)
     shown = run("config", "show").output
-    assert "port = 104  # config.toml:2" in shown
-    assert 'acse_timeout = "90s"  # config.toml:3' in shown
+    assert "port = 104  # config.toml:4" in shown
+    assert 'acse_timeout = "90s"  # config.toml:5' in shown
+    assert '[storage.gcs]\nstorage_class = ""  # default' in shown
+    assert 'timeout = "90s"  # config.toml:2' in shown
     assert 'max_dataset = "4 GiB"  # default' in shown
     (tmp_path / "shown.toml").write_text(shown)
     assert read(tmp_path / "shown.toml", environment={}).config == read(environment={}).config
@@ -48,6 +51,8 @@ def test_show_is_toml_that_reads_as_itself(run, tmp_path: Path) -> None:
 def test_show_as_json_has_every_key(run) -> None:
     lines = [json.loads(line) for line in run("config", "show", "--json").output.splitlines()]
     keys = {line["key"]["key"]: line["key"] for line in lines[:-1]}
+    assert keys["storage.gcs.threads"] == {"key": "storage.gcs.threads", "value": 8, "set_by": "default"}
+    assert "storage.gcs" not in keys
     assert keys["dicom.port"] == {"key": "dicom.port", "value": 11112, "set_by": "default"}
     sections = Config.model_fields.keys() - {"peers", "ae_titles"}
     assert {key.split(".")[0] for key in keys} == sections

@@ -98,5 +98,5 @@ def test_json(run, served: list[Config], tmp_path: Path) -> None:
 def test_a_wrong_option_is_named_in_the_mistake(run, served: list[Config]) -> None:
     raised = run("serve", "--ae-title", "SEVENTEEN LETTERS").exception
     assert str(raised).startswith('--ae-title: dicom.ae_title = "SEVENTEEN LETTERS": ')
-    assert str(run("serve", "--storage", "gs://b/p").exception).startswith("--storage: storage.url = ")
+    assert str(run("serve", "--storage", "s3://b/p").exception).startswith("--storage: storage.url = ")
     assert served == []

@@ -8,6 +8,7 @@ from pacsnode.access.peer import Peer, Service
 from pacsnode.access.policy import Claim, Refused, Rights
 from pacsnode.access.sees import Sees
 from pacsnode.config.model import Config, default_data_dir
+from pacsnode.config.storage import Bucket
 from pacsnode.dicom.character_sets import CharacterSetRule
 from pacsnode.duplicates import DuplicatePolicy
 
@@ -109,7 +110,23 @@ def test_a_configuration_cannot_be_changed() -> None:
         ("dicom", "network_timeout", "soon"),
         ("limits", "max_dataset", 0),
         ("access", "unknown_peers", "some"),
-        ("storage", "url", "gs://bucket/prefix"),
+        ("storage", "url", "gs://"),
+        ("storage", "url", "gs://Bucket/prefix"),
+        ("storage", "url", "gs://bu/prefix"),
+        ("storage", "url", "gs://bucket-/prefix"),
+        ("storage", "url", "gs://user@bucket/prefix"),
+        ("storage", "url", "gs://bucket:80/prefix"),
+        ("storage", "url", "gs://bucket/../prefix"),
+        ("storage", "url", "gs://bucket/pre//fix"),
+        ("storage", "url", "gs://bucket/prefix?x=y"),
+        ("storage", "url", "gs://bucket/prefix#x"),
+        ("storage", "gcs", {"storage_class": "GLACIER"}),
+        ("storage", "gcs", {"kms_key": "my-key"}),
+        ("storage", "gcs", {"user_project": "My Project"}),
+        ("storage", "gcs", {"timeout": "0s"}),
+        ("storage", "gcs", {"uploaders": 0}),
+        ("storage", "gcs", {"threads": 65}),
+        ("storage", "gcs", {"bucket": "b"}),
         ("storage", "url", "/srv/images"),
         ("storage", "url", "file://other-host/srv"),
         ("storage", "url", "file:relative"),
@@ -310,6 +327,41 @@ def test_a_configuration_survives_its_json() -> None:
         }
     )
     assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("url", "kept", "bucket"),
+    [
+        ("gs://hospital-archive", "gs://hospital-archive", Bucket("hospital-archive", "")),
+        ("gs://hospital-archive/", "gs://hospital-archive", Bucket("hospital-archive", "")),
+        ("gs://a.b_c/pacs/site-1/", "gs://a.b_c/pacs/site-1", Bucket("a.b_c", "pacs/site-1")),
+        ("file:///srv", "file:///srv", None),
+        ("memory:", "memory:", None),
+    ],
+)
+def test_a_bucket_is_named_by_its_url(url: str, kept: str, bucket: Bucket | None) -> None:
+    storage = Config.model_validate({"storage": {"url": url}}).storage
+    assert (storage.url, storage.bucket) == (kept, bucket)
+    assert (storage.directory is None) == (url != "file:///srv")
+
+
+def test_how_a_bucket_is_used() -> None:
+    key = "projects/hospital-1/locations/europe-west3/keyRings/pacs/cryptoKeys/images"
+    gcs = Config.model_validate(
+        {
+            "storage": {
+                "url": "gs://bucket",
+                "gcs": {
+                    "storage_class": "nearline",
+                    "kms_key": key,
+                    "user_project": "hospital-1",
+                    "timeout": "5s",
+                },
+            }
+        }
+    ).storage.gcs
+    assert (gcs.storage_class, gcs.kms_key, gcs.user_project) == ("NEARLINE", key, "hospital-1")
+    assert (gcs.timeout, gcs.uploaders, gcs.threads) == (5.0, 1, 8)
 
 
 def test_each_key_says_what_it_means() -> None:

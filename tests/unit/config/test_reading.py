@@ -62,6 +62,28 @@ def test_the_environment_wins_over_the_file_and_options_over_both(written) -> No
     }
 
 
+def test_a_table_within_a_section_in_the_environment(written) -> None:
+    file = written('[storage]\nurl = "gs://bucket"\n[storage.gcs]\ntimeout = "9s"\nthreads = 3\n')
+    loaded = read(file, environment={"PACSNODE_STORAGE__GCS__THREADS": "5"})
+    assert (loaded.config.storage.gcs.timeout, loaded.config.storage.gcs.threads) == (9.0, 5)
+    assert loaded.origins == {
+        "storage.url": f"{file}:2",
+        "storage.gcs.timeout": f"{file}:4",
+        "storage.gcs.threads": "PACSNODE_STORAGE__GCS__THREADS",
+    }
+    (mistake,) = mistakes(file, PACSNODE_STORAGE__GCS__UPLOADERS="0")
+    assert mistake.startswith('PACSNODE_STORAGE__GCS__UPLOADERS: storage.gcs.uploaders = "0": ')
+    (mistake,) = mistakes(file, PACSNODE_STORAGE__GSC__THREADS="0")
+    assert mistake == "PACSNODE_STORAGE__GSC__THREADS: storage.gsc: there is no such key; did you mean gcs?"
+
+
+def test_mistakes_in_a_table_within_a_section(written) -> None:
+    file = written('[storage.gcs]\nstorage_class = "COOL"\nthread = 5\n')
+    wrong_class, unknown = mistakes(file)
+    assert wrong_class.startswith('2: storage.gcs.storage_class = "COOL": expected one of STANDARD, NEARLINE')
+    assert unknown == "3: storage.gcs.thread: there is no such key; did you mean threads?"
+
+
 def test_booleans_and_lists_in_the_environment(written) -> None:
     environment = {
         "PACSNODE_DICOM__CHECK_CALLED_AE": "false",
@@ -87,7 +109,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines(written) -> None:
         'name = "station"\n'
         'allow = ["echo", "fly"]\n'
         "[storage]\n"
-        'url = "gs://bucket/prefix"\n'
+        'url = "gs://Bucket/prefix"\n'
     )
     found = mistakes(file)
     assert [line.split(":")[0] for line in found] == ["3", "4", "5", "7", "10", "12", "14"]
@@ -100,7 +122,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines(written) -> None:
     assert required.startswith("10: peers[station].ae_title: is required")
     assert 'peers[station].allow[2] = "fly": ' in allow
     assert "'store'" in allow
-    assert "cloud buckets are not in this release" in url
+    assert "'Bucket' is no bucket's name: lower case letters" in url
 
 
 def test_a_key_that_resembles_nothing_is_told_what_there_is(written) -> None:

@@ -9,14 +9,15 @@ import pytest
 from pacsnode.archive.objects import name_of
 from pacsnode.archive.recovery import recover
 from pacsnode.duplicates import DuplicatePolicy
-from pacsnode.errors import ObjectNotFound, OutOfResources, PermanentError, TemporaryError
+from pacsnode.errors import OutOfResources, PermanentError, TemporaryError
 from pacsnode.jobs import filing as module
 from pacsnode.jobs.filing import Filing
 from pacsnode.state.base import CustodyKind
-from pacsnode.storage.base import Readable, Storage
+from pacsnode.storage.base import ObjectFacts, Readable, Storage
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.memory import BytesReadable, MemoryStorage
 from tests.factories import Parts, Sample
+from tests.objects import put
 
 SAMPLE = Sample()
 
@@ -212,7 +213,7 @@ def test_a_crash_at_any_step_leaves_one_object_and_no_entry(
 
 def test_an_equal_object_is_our_own_earlier_success(parts: Parts) -> None:
     parts.put(SAMPLE)
-    parts.storage.put(name(SAMPLE), BytesReadable(SAMPLE.file))
+    put(parts.storage, name(SAMPLE), BytesReadable(SAMPLE.file))
     filing(parts).step()
     assert parts.spool.entries() == parts.index.waiting(limit=10) == []
 
@@ -223,7 +224,7 @@ def test_another_object_is_left_alone_and_reported_once(
 ) -> None:
     parts.put(SAMPLE)
     parts.put(Sample(2))
-    parts.storage.put(name(SAMPLE), BytesReadable(there))
+    put(parts.storage, name(SAMPLE), BytesReadable(there))
     job = filing(parts)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -284,11 +285,11 @@ def test_a_ring_does_not_shorten_the_wait_after_trouble(
     parts.put(SAMPLE)
     job, calls = filing(parts, clock), list[str]()
 
-    def put(name: str, source: Readable) -> None:
+    def failing(name: str, source: Readable, facts: ObjectFacts) -> None:
         calls.append(name)
         raise OutOfResources("bucket away")
 
-    monkeypatch.setattr(parts.storage, "put", put)
+    monkeypatch.setattr(parts.storage, "put", failing)
     with caplog.at_level(logging.WARNING):
         assert job.step() == 1.0
         clock.seconds += 0.25
@@ -307,12 +308,12 @@ def test_one_instance_in_trouble_does_not_hold_back_the_others(
     for sample in samples:
         parts.put(sample)
         parts.clock.now_ms += 1
-    put = parts.storage.put
+    whole = parts.storage.put
 
-    def failing(object_name: str, source: Readable) -> None:
+    def failing(object_name: str, source: Readable, facts: ObjectFacts) -> None:
         if object_name == name(samples[1]):
             raise OutOfResources("this one folder cannot be written")
-        put(object_name, source)
+        whole(object_name, source, facts)
 
     job = filing(parts, clock)
     with monkeypatch.context() as patch:
@@ -349,19 +350,6 @@ def test_a_damaged_index_is_not_swallowed(parts: Parts, monkeypatch: pytest.Monk
     assert job.report() == {"failures": 1, "trouble": "damaged", "kept": 0}
 
 
-def test_an_object_that_goes_while_it_is_compared_waits(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parts.put(SAMPLE)
-    parts.storage.put(name(SAMPLE), BytesReadable(SAMPLE.file))
-    with monkeypatch.context() as patch:
-        patch.setattr(parts.storage, "open", raising(ObjectNotFound("gone")))
-        filing(parts).step()
-        assert len(parts.spool.entries()) == 1
-    filing(parts).step()
-    assert parts.spool.entries() == []
-
-
 def test_served_bytes_are_the_same_before_while_and_after(parts: Parts) -> None:
     """The index is read before an instance moves and used after it."""
     parts.put(SAMPLE)
@@ -377,7 +365,7 @@ def test_served_bytes_are_the_same_before_while_and_after(parts: Parts) -> None:
 def test_it_tells_how_it_goes(parts: Parts, monkeypatch: pytest.MonkeyPatch, clock: Monotonic) -> None:
     healthy = {"failures": 0, "trouble": None, "kept": 0}
     parts.put(SAMPLE)
-    parts.storage.put(name(SAMPLE), BytesReadable(b"something else"))
+    put(parts.storage, name(SAMPLE), BytesReadable(b"something else"))
     job = filing(parts, clock)
     assert job.report() == healthy
     with monkeypatch.context() as patch:

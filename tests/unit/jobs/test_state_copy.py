@@ -15,6 +15,7 @@ from pacsnode.storage.base import Storage
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.memory import MemoryStorage
 from pacsnode.storage.names import object_name
+from tests.objects import put
 from tests.unit.state.damage import event
 
 
@@ -132,7 +133,7 @@ def test_a_clock_that_jumps_neither_stops_it_nor_makes_it_run(copying: Copying, 
 
 
 def test_old_ones_are_removed_here_and_in_the_storage(copying: Copying) -> None:
-    copying.storage.put(object_name("1.2", "1.3", "1.4"), copying.copies.open(_first(copying)))
+    put(copying.storage, object_name("1.2", "1.3", "1.4"), copying.copies.open(_first(copying)))
     for number in range(60):
         copying.state.record([event(number)])
         copying.hour()

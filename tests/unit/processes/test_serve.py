@@ -199,6 +199,12 @@ def test_who_there_is_to_be(caplog: pytest.LogCaptureFixture, tmp_path: Path) ->
         assert jobs == Duty("jobs")
         assert (first.number, second.number) == (0, 1)
         assert first.turns == second.turns >= 0
+        bucket = Config.model_validate({"dicom": {"workers": 2}, "storage": {"url": "gs://bucket"}})
+        assert [duty.role for duty in module._duties(bucket, listening, 9, opened)] == [
+            "jobs",
+            "worker",
+            "worker",
+        ]
         memory = Config.model_validate({"dicom": {"workers": 2}, "storage": {"url": "memory:"}})
         with caplog.at_level(logging.WARNING):
             (only,) = module._duties(memory, listening, 9, opened)

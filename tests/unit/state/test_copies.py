@@ -21,6 +21,7 @@ from pacsnode.state.copies import (
 )
 from pacsnode.storage.memory import BytesReadable, MemoryStorage
 from pacsnode.storage.names import object_name, parse_state_copy, state_copy_name
+from tests.objects import put
 from tests.unit.state.damage import fill, flip_pages, truncate
 
 AT_MS = 1_700_000_000_000
@@ -185,8 +186,8 @@ def test_copies_in_a_storage() -> None:
     storage = MemoryStorage()
     first, second = hourly(2)
     for copy in (first, second):
-        storage.put(state_copy_name(copy.name), BytesReadable(copy.name.encode()))
-    storage.put(object_name("1.2", "1.3", "1.4"), BytesReadable(b"image"))
-    storage.put("_state/else", BytesReadable(b"?"))
+        put(storage, state_copy_name(copy.name), BytesReadable(copy.name.encode()))
+    put(storage, object_name("1.2", "1.3", "1.4"), BytesReadable(b"image"))
+    put(storage, "_state/else", BytesReadable(b"?"))
     assert copies_in(storage) == [second, first]
     assert opened_in(storage, first).length == len(first.name)

@@ -14,6 +14,7 @@ from pacsnode.state.restoring import begin_empty, restore, source_named, sources
 from pacsnode.state.sqlite import SqliteState
 from pacsnode.storage.memory import BytesReadable, MemoryStorage
 from pacsnode.storage.names import state_copy_name
+from tests.objects import put
 from tests.unit.state.damage import event, flip_pages, truncate, zero_header
 
 AT_MS = 1_700_000_000_000
@@ -37,7 +38,7 @@ class Kept:
             copy = self.folder.copies.publish(
                 unfinished, revision=revision, made_at_ms=AT_MS + number * 3_600_000
             )
-            self.storage.put(state_copy_name(copy.name), BytesReadable(self.at(copy).read_bytes()))
+            put(self.storage, state_copy_name(copy.name), BytesReadable(self.at(copy).read_bytes()))
             self.copies.append(copy)
         self.folder.copies.discard_unfinished()
         state.close()

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pacsnode.errors import ObjectExists, OutOfResources, PermanentError
+from pacsnode.errors import OutOfResources, PermanentError
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.files import FileReadable
 from pacsnode.storage.memory import BytesReadable
+from tests.objects import put
 
 NAME = "1.2/1.3/1.4.dcm"
 
@@ -45,7 +46,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_file_on_the_same_file_system_is_linked(storage: DirectoryStorage, source: FileReadable) -> None:
-    storage.put(NAME, source)
+    put(storage, NAME, source)
     assert os.stat(storage.path / NAME).st_ino == os.fstat(source.descriptor).st_ino
 
 
@@ -67,7 +68,7 @@ def test_where_it_cannot_be_linked_it_is_copied_durably(
         link(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "link", once)
-    storage.put(NAME, source)
+    put(storage, NAME, source)
     assert (storage.path / NAME).read_bytes() == b"durable"
     assert (storage.path / NAME).stat().st_mode & 0o777 == 0o600
     assert os.stat(storage.path / NAME).st_ino != os.fstat(source.descriptor).st_ino
@@ -77,7 +78,7 @@ def test_a_source_without_a_name_any_more_is_copied(
     storage: DirectoryStorage, source: FileReadable, tmp_path: Path
 ) -> None:
     (tmp_path / "spooled").unlink()
-    storage.put(NAME, source)
+    put(storage, NAME, source)
     assert (storage.path / NAME).read_bytes() == b"durable"
 
 
@@ -85,14 +86,14 @@ def test_each_changed_folder_is_synced_once_children_first(
     storage: DirectoryStorage, source: FileReadable, synced: list[str]
 ) -> None:
     for number in range(3):
-        storage.put(f"1.2/1.3/1.4.{number}.dcm", source)
+        put(storage, f"1.2/1.3/1.4.{number}.dcm", source)
     storage.sync()
     root = str(storage.path)
     assert synced == [f"{root}/1.2/1.3", f"{root}/1.2", root]
     synced.clear()
     storage.sync()
     assert synced == []
-    storage.put("1.2/1.3/1.4.9.dcm", source)
+    put(storage, "1.2/1.3/1.4.9.dcm", source)
     storage.sync()
     assert synced == [f"{root}/1.2/1.3"]
 
@@ -100,7 +101,7 @@ def test_each_changed_folder_is_synced_once_children_first(
 def test_a_deleted_object_stays_deleted(
     storage: DirectoryStorage, source: FileReadable, synced: list[str]
 ) -> None:
-    storage.put(NAME, source)
+    put(storage, NAME, source)
     storage.sync()
     synced.clear()
     storage.delete(NAME)
@@ -108,15 +109,27 @@ def test_a_deleted_object_stays_deleted(
     assert synced == [f"{storage.path}/1.2/1.3"]
 
 
+def test_an_object_that_goes_while_it_is_compared_is_put_later(
+    storage: DirectoryStorage, source: FileReadable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(storage, NAME, source)
+    opened = storage.open
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "open", lambda name: (storage.delete(name), opened(name))[1])
+        with pytest.raises(OutOfResources, match="went while it was compared"):
+            put(storage, NAME, source)
+    put(storage, NAME, source)
+    assert (storage.path / NAME).read_bytes() == b"durable"
+
+
 def test_an_object_of_an_earlier_run_is_synced_when_it_is_met_again(
     storage: DirectoryStorage, source: FileReadable, synced: list[str]
 ) -> None:
     """A process that died between `put` and `sync` left an object whose name may not be durable."""
-    storage.put(NAME, source)
+    put(storage, NAME, source)
     restarted = DirectoryStorage(storage.path)
     try:
-        with pytest.raises(ObjectExists):
-            restarted.put(NAME, source)
+        put(restarted, NAME, source)
         restarted.sync()
     finally:
         restarted.close()
@@ -127,7 +140,7 @@ def test_an_object_of_an_earlier_run_is_synced_when_it_is_met_again(
 def test_a_sync_that_failed_is_done_again(
     storage: DirectoryStorage, source: FileReadable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage.put(NAME, source)
+    put(storage, NAME, source)
     calls: list[int] = []
 
     def failing(descriptor: int) -> None:
@@ -157,19 +170,19 @@ def test_a_full_disk_leaves_no_half_object(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", filling)
         with pytest.raises(OutOfResources):
-            storage.put(NAME, BytesReadable(b"longer than five"))
+            put(storage, NAME, BytesReadable(b"longer than five"))
     assert list(storage.list()) == []
     assert [path for path in storage.path.rglob("*") if path.is_file()] == []
 
 
 def test_links_and_folders_are_no_objects(storage: DirectoryStorage, source: FileReadable) -> None:
-    storage.put(NAME, source)
+    put(storage, NAME, source)
     (storage.path / "1.2/outside.dcm").symlink_to("/etc/passwd")
     assert [info.name for info in storage.list()] == [NAME]
 
 
 def test_objects_and_folders_are_the_owners(storage: DirectoryStorage) -> None:
-    storage.put(NAME, BytesReadable(b"x"))
+    put(storage, NAME, BytesReadable(b"x"))
     assert storage.path.stat().st_mode & 0o777 == 0o700
     assert (storage.path / "1.2").stat().st_mode & 0o777 == 0o700
     assert (storage.path / NAME).stat().st_mode & 0o777 == 0o600
@@ -183,7 +196,7 @@ def test_a_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_open_objects_outlive_the_storage(tmp_path: Path) -> None:
     storage = DirectoryStorage(tmp_path / "objects")
-    storage.put(NAME, BytesReadable(b"x"))
+    put(storage, NAME, BytesReadable(b"x"))
     readable = storage.open(NAME)
     storage.close()
     buffer = bytearray(1)

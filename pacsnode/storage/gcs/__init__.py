@@ -1,0 +1,1 @@
+"""Objects in a bucket of Google Cloud Storage. Nothing outside this package imports `google`."""
