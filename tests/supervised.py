@@ -27,7 +27,7 @@ INDEX = {"patients": 2, "studies": 3, "series": 9, "instances": 1234, "versions_
 JOBS = {
     "spool": SPOOL,
     "index": INDEX,
-    "filing": {"failures": 0, "trouble": None, "kept": 0},
+    "filing": {"failures": 0, "trouble": None, "kept": 0, "reasons": []},
     "storage": {"url": "file:///var/lib/pacsnode/archive", "free_bytes": 800 << 30},
     "state": {"trouble": None},
 }

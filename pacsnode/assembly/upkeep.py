@@ -12,10 +12,10 @@ from dataclasses import asdict
 
 from pacsnode import __version__
 from pacsnode.assembly.archive import Holdings
+from pacsnode.assembly.filing import filing_of
 from pacsnode.config import Config
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.jobs.checkpoint import Checkpoint
-from pacsnode.jobs.filing import Filing
 from pacsnode.jobs.loop import Loop
 from pacsnode.jobs.reconcile import Reconcile
 from pacsnode.jobs.rota import Rota
@@ -30,7 +30,8 @@ _RECOVERY_SECONDS = 5.0
 class Upkeep:
     """The jobs of a node. `recover`, then `start` once, `stop` once."""
 
-    def __init__(self, holdings: Holdings) -> None:
+    def __init__(self, holdings: Holdings, *, files: bool = True) -> None:
+        """`files` is whether what waits in the spool is filed here, and not by processes of its own."""
         self._holdings = holdings
         archive, state = holdings.archive, holdings.state
         self._is_stopping = threading.Event()
@@ -41,26 +42,21 @@ class Upkeep:
             store=holdings.store(stored=self.ring, character_sets_of=self._character_sets_of),
             custody=state.custody,
         )
-        self._filing = Filing(
-            index=archive.index,
-            spool=archive.spool,
-            storage=archive.storage,
-            custody=state.custody,
-            stop=self._is_stopping.is_set,
-        )
+        self._filing = filing_of(holdings, self._is_stopping.is_set) if files else None
         self._survey = Survey(
             {
                 "spool": lambda: asdict(archive.spool.use()),
                 "index": lambda: asdict(archive.index.statistics()),
-                "filing": self._filing.report,
                 "storage": self._storage,
                 "state": state.report,
             }
+            | ({} if self._filing is None else {"filing": self._filing.report})
         )
         checkpoint = Checkpoint(archive.index)
-        rota = Rota(
-            {"reconcile": self._reconcile.step, "filing": self._filing.step, "checkpoint": checkpoint.step}
-        )
+        jobs = {"reconcile": self._reconcile.step, "checkpoint": checkpoint.step}
+        if self._filing is not None:
+            jobs["filing"] = self._filing.step
+        rota = Rota(jobs)
         steps = state.steps(archive.storage, self._is_stopping.is_set) | {"survey": self._survey.step}
         self._loop = Loop("jobs", rota.step)
         self._loops = [*(Loop(name, step) for name, step in steps.items()), self._loop]

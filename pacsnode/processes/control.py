@@ -7,7 +7,7 @@
            Stop       finish what is under way, and end
     up     Ready      it works, and by which snapshot
            Heartbeat  its loop woke; how it is
-           Doorbell   something waits in the spool: the supervisor passes it on to the jobs
+           Doorbell   something waits in the spool: the supervisor passes it on to who empties it
            Damaged    the state was found damaged: the supervisor passes it on to the others
            Failed     it cannot start: whose fault that is by `errors`, and one clear line
 

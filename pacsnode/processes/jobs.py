@@ -15,7 +15,7 @@ class Jobs:
     def start(self, config: Config, number: int) -> int:
         """See `Role.start`: workers begin when this has returned, so that what was acknowledged is found."""
         self._holdings = Holdings(config, process="jobs")
-        self._upkeep = Upkeep(self._holdings)
+        self._upkeep = Upkeep(self._holdings, files=config.storage.bucket is None)
         self._upkeep.recover()
         return self._upkeep.start(number)
 

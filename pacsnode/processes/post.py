@@ -59,6 +59,11 @@ class Duty:
         """Whether recovery and filing are its duty."""
         return self.role == "jobs" or self.with_jobs
 
+    @property
+    def empties_the_spool(self) -> bool:
+        """Whether it is to look when something waits in the spool."""
+        return self.does_jobs or self.role == "uploader"
+
 
 def command(role: str) -> list[str]:
     """Return what runs a child of a role, without its arguments."""

@@ -170,8 +170,10 @@ def _duties(config: Config, listening: socket.socket, admission: int, opened: Ex
     if workers > 1:
         turns = shared_counts(workers)
         opened.callback(os.close, turns)
+    uploaders = 0 if config.storage.bucket is None else config.storage.gcs.uploaders
     return [
         Duty("jobs"),
+        *(Duty("uploader", number) for number in range(uploaders)),
         *(
             Duty("worker", number, listening=at, turns=turns, admission=admission)
             for number in range(workers)

@@ -42,6 +42,8 @@ def node_report(status: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     said = [process["report"] for process in status["processes"]]
     for one in said:
         report |= {part: found for part, found in one.items() if part not in _NO_PARTS}
+    if filing := [one["filing"] for one in said if "filing" in one]:
+        report["filing"] = _together(filing)
     report |= {part: _sum([one[part] for one in said if part in one]) for part in _COUNTED}
     report["echoes"] = sum(one.get("echoes", 0) for one in said)
     report["last_errors"] = _last_errors(status["processes"])
@@ -52,7 +54,17 @@ def node_report(status: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
 
 def name_of(process: Mapping[str, Any]) -> str:
     """Return how people call a process: `worker 1`, `jobs`."""
-    return f"{process['role']} {process['number']}" if process["role"] == "worker" else str(process["role"])
+    return str(process["role"]) if process["role"] == "jobs" else f"{process['role']} {process['number']}"
+
+
+def _together(filing: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how filing goes in all processes: the most failures of one, and a reason of those that fail."""
+    return {
+        "failures": max(one["failures"] for one in filing),
+        "trouble": next((one["trouble"] for one in filing if one["trouble"]), None),
+        "kept": sum(one["kept"] for one in filing),
+        "reasons": [reason for one in filing for reason in one.get("reasons", ())],
+    }
 
 
 def _sum(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from pacsnode.processes.control import (
     Stop,
     encode,
 )
-from pacsnode.processes.post import Post, State
+from pacsnode.processes.post import Duty, Post, State
 from pacsnode.processes.reloading import merged
 
 log = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ class Supervisor:
         wait = max(0.0, post.start_at - self._now())
         when = f"in {wait:.0f} s" if wait else "at once"
         log.error("%s (process %d) %s; it is started again %s", post.name, pid, ended, when)
-        self._tell_jobs(Bereaved())
+        self._tell(Bereaved(), lambda duty: duty.does_jobs)
 
     # What is heard
 
@@ -266,7 +266,7 @@ class Supervisor:
             case Ready():
                 self._welcome(post)
             case Doorbell():
-                self._tell_jobs(message)
+                self._tell(message, lambda duty: duty.empties_the_spool)
             case Damaged():
                 self._damaged = self._damaged or message
                 for other in self._posts:
@@ -292,9 +292,9 @@ class Supervisor:
             if self._is_reload_due:
                 self._reload()
 
-    def _tell_jobs(self, message: Message) -> None:
+    def _tell(self, message: Message, whom: Callable[[Duty], bool]) -> None:
         for post in self._posts:
-            if post.duty.does_jobs:
+            if whom(post.duty):
                 post.send(message)
 
     # What is asked for

@@ -1,6 +1,7 @@
 """Filing: from every point at which it may end, a recovery leads to exactly one object and no spool entry."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 from pacsnode.archive.objects import name_of
 from pacsnode.archive.recovery import recover
 from pacsnode.duplicates import DuplicatePolicy
-from pacsnode.errors import OutOfResources, PermanentError, TemporaryError
+from pacsnode.errors import OutOfResources, PermanentError, StorageAway, StorageRefused, TemporaryError
 from pacsnode.jobs import filing as module
-from pacsnode.jobs.filing import Filing
+from pacsnode.jobs.filing import Filing, Share
 from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import ObjectFacts, Readable, Storage
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.memory import BytesReadable, MemoryStorage
+from pacsnode.storage.metadata import CALLING_AE_TITLE, NODE
 from tests.factories import Parts, Sample
 from tests.objects import put
 
@@ -269,7 +271,7 @@ def test_temporary_trouble_backs_off_and_then_goes_on(
     assert waits == sorted(waits)
     assert waits[0] == 1.0
     assert waits[-1] == waits[-2] == 30.0
-    assert len(caplog.records) == 8
+    assert [record.levelname for record in caplog.records] == ["WARNING"], "said once"
     assert len(parts.spool.entries()) == 1
     job.step()
     assert objects(parts) == {name(SAMPLE): SAMPLE.file}
@@ -347,7 +349,7 @@ def test_a_damaged_index_is_not_swallowed(parts: Parts, monkeypatch: pytest.Monk
     job = filing(parts)
     with pytest.raises(PermanentError):
         job.step()
-    assert job.report() == {"failures": 1, "trouble": "damaged", "kept": 0}
+    assert job.report() == {"failures": 1, "trouble": "damaged", "kept": 0, "reasons": []}
 
 
 def test_served_bytes_are_the_same_before_while_and_after(parts: Parts) -> None:
@@ -363,7 +365,7 @@ def test_served_bytes_are_the_same_before_while_and_after(parts: Parts) -> None:
 
 
 def test_it_tells_how_it_goes(parts: Parts, monkeypatch: pytest.MonkeyPatch, clock: Monotonic) -> None:
-    healthy = {"failures": 0, "trouble": None, "kept": 0}
+    healthy: dict[str, object] = {"failures": 0, "trouble": None, "kept": 0, "reasons": []}
     parts.put(SAMPLE)
     put(parts.storage, name(SAMPLE), BytesReadable(b"something else"))
     job = filing(parts, clock)
@@ -372,10 +374,119 @@ def test_it_tells_how_it_goes(parts: Parts, monkeypatch: pytest.MonkeyPatch, clo
         patch.setattr(parts.storage, "put", raising(OutOfResources("bucket away")))
         for failures in (1, 2):
             clock.seconds += job.step()
-            assert job.report() == {"failures": failures, "trouble": "bucket away", "kept": 0}
+            assert job.report() == {**healthy, "failures": failures, "trouble": "bucket away"}
     clock.seconds += job.step()
-    assert job.report() == {**healthy, "kept": 1}, "another object has its name"
+    why = f"object {name(SAMPLE)} exists already with other bytes"
+    reason = {"sop_instance_uid": SAMPLE.uid, "version": 0, "why": why}
+    assert job.report() == {**healthy, "kept": 1, "reasons": [reason]}
     parts.storage.delete(name(SAMPLE))
     clock.seconds += job.step()
     assert objects(parts) == {name(SAMPLE): SAMPLE.file}
     assert job.report() == healthy
+
+
+# Far away: several at a time, shared out, with metadata
+
+
+class Slow(MemoryStorage):
+    """Notes how many are put at the same time, once so many have come."""
+
+    def __init__(self, together: int) -> None:
+        super().__init__()
+        self._barrier = threading.Barrier(together, timeout=20)
+        self.facts: list[ObjectFacts] = []
+
+    def put(self, name: str, source: Readable, facts: ObjectFacts) -> None:
+        self._barrier.wait()
+        self.facts.append(facts)
+        super().put(name, source, facts)
+
+
+def far(parts: Parts, storage: Storage, share: Share, node: str | None = None) -> Filing:
+    return Filing(
+        index=parts.index,
+        spool=parts.spool,
+        storage=storage,
+        custody=parts.custody,
+        stop=lambda: False,
+        share=share,
+        node=node,
+    )
+
+
+def test_threads_put_side_by_side_and_each_instance_once(parts: Parts) -> None:
+    samples = [Sample(number) for number in range(8)]
+    for sample in samples:
+        parts.put(sample)
+    storage = Slow(4)
+    far(parts, storage, Share(threads=4), node="main").step()
+    assert {info.name for info in storage.list()} == {name(sample) for sample in samples}
+    assert parts.spool.entries() == parts.index.waiting(limit=10) == []
+    first = storage.facts[0].metadata
+    assert first[CALLING_AE_TITLE] == "CT1"
+    assert first[NODE] == "main"
+    assert len(storage.facts) == 8
+
+
+def test_processes_share_out_the_series(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BATCH", 3)
+    samples = [Sample(number, series=f"1.2.826.7.{number}") for number in range(12)]
+    for sample in samples:
+        parts.put(sample)
+    storage = MemoryStorage()
+    first, second = (far(parts, storage, Share(number, 2)) for number in (0, 1))
+    while first.step() == 0:
+        pass
+    put_by_first = {info.name for info in storage.list()}
+    assert 0 < len(put_by_first) < 12
+    while second.step() == 0:
+        pass
+    assert {info.name for info in storage.list()} == {name(sample) for sample in samples}
+    assert {name_of(place) for place in parts.everything() if first._share.has(place)} == put_by_first
+
+
+def test_what_was_put_before_trouble_is_recorded(parts: Parts) -> None:
+    samples = [Sample(number) for number in range(6)]
+    for sample in samples:
+        parts.put(sample)
+    storage = MemoryStorage()
+    whole, calls = storage.put, list[str]()
+
+    def failing(name: str, source: Readable, facts: ObjectFacts) -> None:
+        calls.append(name)
+        if len(calls) == 4:
+            raise StorageAway("the bucket is away")
+        whole(name, source, facts)
+
+    storage.put = failing  # type: ignore[method-assign]
+    job = far(parts, storage, Share(threads=1))
+    assert job.step() == 1.0
+    assert len(parts.index.waiting(limit=10)) == 3
+    assert len(parts.spool.entries()) == 3
+
+
+def test_a_bucket_that_refuses_is_one_trouble_and_not_one_for_each(
+    parts: Parts, clock: Monotonic, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(5):
+        parts.put(Sample(number))
+    storage = MemoryStorage()
+    job = Filing(
+        index=parts.index,
+        spool=parts.spool,
+        storage=storage,
+        custody=parts.custody,
+        stop=lambda: False,
+        now=clock,
+    )
+    whole = storage.put
+    storage.put = raising(StorageRefused("bucket x is not there"))  # type: ignore[assignment]
+    with caplog.at_level(logging.INFO, "pacsnode.jobs.filing"):
+        for _ in range(3):
+            clock.seconds += job.step()
+        assert job.report()["kept"] == 0
+        assert job.report()["trouble"] == "bucket x is not there"
+        storage.put = whole  # type: ignore[method-assign]
+        job.step()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+    assert len(list(storage.list())) == 5

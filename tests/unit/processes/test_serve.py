@@ -202,6 +202,7 @@ def test_who_there_is_to_be(caplog: pytest.LogCaptureFixture, tmp_path: Path) ->
         bucket = Config.model_validate({"dicom": {"workers": 2}, "storage": {"url": "gs://bucket"}})
         assert [duty.role for duty in module._duties(bucket, listening, 9, opened)] == [
             "jobs",
+            "uploader",
             "worker",
             "worker",
         ]

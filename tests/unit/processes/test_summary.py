@@ -140,7 +140,7 @@ def jobs_with(**parts: Any) -> dict[str, Any]:
             "spool: 2 damaged files in spool/damaged wait for a person",
         ),
         (
-            jobs_with(filing={"failures": 3, "trouble": "object x: disk full", "kept": 0}),
+            jobs_with(filing={"failures": 3, "trouble": "object x: disk full", "kept": 0, "reasons": []}),
             "filing fails: object x: disk full",
         ),
         (
