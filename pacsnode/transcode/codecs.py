@@ -178,7 +178,7 @@ def _encode_jpeg_ls(cells: "Cells", image: Image) -> bytes:
     samples = cells & ((1 << precision) - 1) if precision < image.allocated else cells
     if image.is_signed and image.samples == 3:
         raise CannotConvert("a colour image with signed samples is not compressed")
-    coded = _called(
+    coded = _compressed(
         jpeg_ls.encode_pixel_data,
         samples.astype(_cell_type(image), copy=False).tobytes(),
         rows=image.rows,
@@ -198,7 +198,7 @@ def _encode_jpeg_2000(cells: "Cells", image: Image) -> bytes:
     if image.is_signed and precision < image.allocated:
         spare = image.allocated - precision
         samples = (samples << spare) >> spare
-    coded = _called(
+    coded = _compressed(
         _imagecodecs("jpeg2k").jpeg2k_encode,
         numpy.ascontiguousarray(samples if image.samples > 1 else samples[:, :, 0]),
         codecformat="j2k",
@@ -255,14 +255,22 @@ def _cell_type(image: Image) -> Any:
 
 
 def _called(codec: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call a codec. Whatever it raises is about the frame, and its words are not ours to send."""
+    """Call a decoder. Whatever it raises is about the frame, and its words are not ours to send."""
+    return _done("a frame is damaged", codec, *arguments, **options)
+
+
+def _compressed(codec: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call an encoder."""
+    return _done("a frame cannot be compressed", codec, *arguments, **options)
+
+
+def _done(failed: str, codec: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     try:
         return codec(*arguments, **options)
     except MemoryError:
         raise CannotConvert("a frame takes more memory than there is to convert it") from None
     except Exception as failure:
-        name = type(failure).__name__
-        raise CannotConvert(f"a frame is damaged, or too large for its codec ({name})") from failure
+        raise CannotConvert(f"{failed}: {type(failure).__name__}") from failure
 
 
 def _numpy() -> Any:

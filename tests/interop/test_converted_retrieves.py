@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,6 +157,11 @@ def test_an_uncompressed_image_is_got_in_whatever_can_be_made(
     (path,) = (tmp_path / "got").iterdir()
     got = dcmread(path)
     assert got.file_meta.TransferSyntaxUID == UIDS[syntax]
+    if got.file_meta.TransferSyntaxUID.is_encapsulated:
+        raw = tmp_path / "raw.dcm"
+        command = [dcmtk.tool("gdcmconv"), "--raw", str(path), str(raw)]
+        subprocess.run(command, stdout=subprocess.DEVNULL, timeout=60, check=True)
+        got = dcmread(raw)
     assert got.pixel_array.astype("<u2").tobytes() == pixels
 
 
