@@ -56,7 +56,7 @@ class DurableFolder:
         both cases the name does not stand for this file afterwards.
         """
         try:
-            self._link(descriptor, name)
+            self.link(descriptor, name)
         except FileExistsError as error:
             raise ObjectExists(f"{name} exists already in {self.path}") from error
         except OSError as error:
@@ -78,7 +78,8 @@ class DurableFolder:
                 f"{name} could not be made durable in {self.path}: {error.strerror}"
             ) from error
 
-    def _link(self, descriptor: int, name: str) -> None:
+    def link(self, descriptor: int, name: str) -> None:
+        """Give a file a name here, without making it durable; raises `OSError`."""
         # src_dir_fd is what makes Python call linkat with AT_SYMLINK_FOLLOW, which an unnamed file needs.
         os.link(
             str(descriptor),

@@ -1,14 +1,16 @@
 """Where an instance's bytes lie, opened and checked: the spool or the storage.
 
 An instance moves from the spool to the storage while it is served. The index names its place; if it has just
-moved, the other place has it. Damaged bytes are never given out: `open_checked` compares length and CRC32C before
-the first byte, and what a retrieve sends is compared by `read_ahead`.
+moved, the other place has it. What lies in a storage far away goes through a cache nearby. Damaged bytes are never
+given out: `open_checked` compares length and CRC32C before the first byte, and what a retrieve sends is compared by
+`read_ahead`.
 """
 
 from pacsnode.errors import DamagedObject, ObjectNotFound
 from pacsnode.index.base import Located
 from pacsnode.spool import Entry, Spool
 from pacsnode.storage.base import Readable, Storage
+from pacsnode.storage.cache import Cache, Wanted
 from pacsnode.storage.names import object_name
 from pacsnode.storage.reading import crc32c_of
 
@@ -27,12 +29,24 @@ def entry_of(located: Located) -> Entry | None:
     return Entry(located.token, located.file_length, located.file_crc32c)
 
 
+def wanted_of(located: Located) -> Wanted:
+    """Return what the cache goes by."""
+    return Wanted(name_of(located), located.file_length, located.file_crc32c)
+
+
 class Objects:
     """Opens instances wherever they are. Any thread may call any method."""
 
-    def __init__(self, spool: Spool, storage: Storage) -> None:
+    def __init__(self, spool: Spool, storage: Storage, cache: Cache | None = None) -> None:
+        """A storage that is far away comes with a cache."""
         self._spool = spool
         self._storage = storage
+        self._cache = cache
+
+    @property
+    def are_far(self) -> bool:
+        """Whether what is stored has to be fetched, and may be fetched ahead."""
+        return self._cache is not None
 
     def open(self, located: Located) -> Readable:
         """Open an instance's Part 10 file; raises `ObjectNotFound` if neither place has it."""
@@ -42,7 +56,19 @@ class Objects:
                 return self._spool.open(entry)
             except ObjectNotFound:
                 pass  # filed since the index was read
-        return self._storage.open(name_of(located))
+        name = name_of(located)
+        if self._cache is None:
+            return self._storage.open(name)
+        return self._cache.open(wanted_of(located), lambda: self._storage.open(name))
+
+    def fetch(self, located: Located) -> None:
+        """Have an instance of a far storage nearby; raises as `open`."""
+        if located.token is None:
+            self.open(located).close()
+
+    def distrust(self, located: Located) -> bool:
+        """Drop what is nearby of an instance that was found damaged; false if there was nothing."""
+        return self._cache is not None and self._cache.drop(wanted_of(located))
 
     def open_checked(self, located: Located) -> Readable:
         """Open an instance whose length and CRC32C are as recorded; raises `DamagedObject` otherwise."""

@@ -21,16 +21,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from itertools import compress
+from typing import TypeVar
 
 import google_crc32c
 
 from pacsnode.archive.objects import check_crc32c, check_length
-from pacsnode.errors import CannotConvert, PacsNodeError
+from pacsnode.archive.prefetch import Prefetch
+from pacsnode.errors import CannotConvert, DamagedObject, PacsNodeError
 from pacsnode.index.base import Located
 from pacsnode.storage.base import Readable
 from pacsnode.storage.reading import bytes_of, chunks_of, crc32c_of
 
 HEAD_BYTES = 1 << 20
+_Result = TypeVar("_Result")
+
 NOT_WANTED = "its transfer syntax or SOP class was not accepted"
 _PIECE_BYTES = 256 << 10  # of what is only checked
 _LEAST_BYTES = 1 << 10  # what an instance counts at least
@@ -100,8 +104,12 @@ class ReadAhead:
         max_bytes: int,
         wanted_in: Callable[[Located], str | None] = lambda located: located.transfer_syntax_uid,
         convert: Converter = cannot_convert,
+        distrust: Callable[[Located], bool] = lambda _: False,
+        prefetch: Prefetch | None = None,
     ) -> None:
         """Nothing is opened before the first one is taken.
+
+        `distrust` hears of one that is damaged, and tells whether to open it once more; `prefetch` of how far it is.
 
         `wanted_in` tells in which transfer syntax an instance is to be sent; one that is wanted in none is refused
         unopened.
@@ -111,6 +119,8 @@ class ReadAhead:
         self._max_bytes = max_bytes
         self._wanted_in = wanted_in
         self._convert = convert
+        self._distrust = distrust
+        self._prefetch = prefetch
         lock = threading.Lock()
         self._arrived, self._room = threading.Condition(lock), threading.Condition(lock)
         self._ready = deque[Prepared]()
@@ -210,10 +220,14 @@ class ReadAhead:
             for number, located in enumerate(self._plan):
                 if not self._has_room():
                     return
+                if self._prefetch is not None:
+                    self._prefetch.reached(number)
                 self._add(self._prepared(number, located))
         except Exception as error:  # noqa: BLE001 - whoever takes the next instance raises it
             self._error = error
         finally:
+            if self._prefetch is not None:
+                self._prefetch.close()
             with self._arrived:
                 self._is_complete = True
                 self._arrived.notify_all()
@@ -250,14 +264,23 @@ class ReadAhead:
 
     def _read_stored(self, prepared: Prepared) -> None:
         try:
-            readable = self._open(prepared.located)
+            self._twice_if_distrusted(prepared.located, lambda: self._read_opened(prepared))
         except PacsNodeError as error:
             prepared.refusal = str(error)
-            return
+
+    def _twice_if_distrusted(self, located: Located, read: Callable[[], _Result]) -> _Result:
+        """Read an instance, and once more if what was nearby of it was damaged."""
+        try:
+            return read()
+        except DamagedObject:
+            if not self._distrust(located):
+                raise
+            return read()
+
+    def _read_opened(self, prepared: Prepared) -> None:
+        readable = self._open(prepared.located)
         try:
             self._read(prepared, readable)
-        except PacsNodeError as error:
-            prepared.refusal = str(error)
         finally:
             if prepared.readable is None:
                 readable.close()
@@ -266,7 +289,8 @@ class ReadAhead:
         """Read what an instance is converted to, which has no checksum: what it was made of was compared."""
         prepared.transfer_syntax = wanted
         try:
-            readable = self._opened_converted(prepared.located, wanted)
+            located = prepared.located
+            readable = self._twice_if_distrusted(located, lambda: self._opened_converted(located, wanted))
         except PacsNodeError as error:
             prepared.refusal = str(error)
             prepared.is_unconvertible = isinstance(error, CannotConvert)

@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 
 from pacsnode.archive.objects import Objects
 from pacsnode.archive.precedence import Precedence
+from pacsnode.archive.prefetch import Prefetch
 from pacsnode.archive.read_ahead import Converter, ReadAhead, cannot_convert
 from pacsnode.dicom.query import Query
 from pacsnode.index.base import Index, Located
@@ -108,12 +110,15 @@ class Retrieve:
         *,
         read_ahead_bytes: int = READ_AHEAD_BYTES,
         convert: Converter = cannot_convert,
+        fetch_threads: int = 8,
     ) -> None:
-        """`read_ahead_bytes` is what each retrieve may hold in memory."""
+        """`read_ahead_bytes` is what each retrieve may hold in memory; `fetch_threads` are those of all together."""
         self._index = index
         self._objects = objects
         self._read_ahead_bytes = read_ahead_bytes
         self._convert = convert
+        self._fetching = ThreadPoolExecutor(fetch_threads, "fetch") if objects.are_far else None
+        self._fetch_threads = fetch_threads
         self.precedence = Precedence()
 
     def plan(self, query: Query) -> list[Located]:
@@ -137,4 +142,19 @@ class Retrieve:
             max_bytes=self._read_ahead_bytes,
             wanted_in=wanted_in,
             convert=self._convert,
+            distrust=self._objects.distrust,
+            prefetch=self._prefetch(plan, wanted_in),
+        )
+
+    def _prefetch(
+        self, plan: Sequence[Located], wanted_in: Callable[[Located], str | None]
+    ) -> Prefetch | None:
+        if self._fetching is None:
+            return None
+        return Prefetch(
+            plan,
+            self._objects.fetch,
+            self._fetching,
+            threads=self._fetch_threads,
+            is_wanted=lambda located: wanted_in(located) is not None,
         )

@@ -20,6 +20,7 @@ from pacsnode.index.sqlite import SqliteIndex
 from pacsnode.node_state import NodeState
 from pacsnode.spool import Spool
 from pacsnode.storage.base import Storage
+from pacsnode.storage.cache import Cache
 from pacsnode.storage.directory import DirectoryStorage
 from pacsnode.storage.memory import MemoryStorage
 from pacsnode.storage.reading import chunks_of
@@ -65,9 +66,12 @@ class Archive:
             opened.callback(self.spool.close)
             self.storage = storage_of(config, retry=Retry(stop=self._stop_waiting))
             opened.callback(self.storage.close)
+            self.cache = cache_of(config)
+            if self.cache is not None:
+                opened.callback(self.cache.close)
             self.index = SqliteIndex(config.index.path / _INDEX_FILE, catalogue=config.catalogue())
             opened.pop_all()
-        self.objects = Objects(self.spool, self.storage)
+        self.objects = Objects(self.spool, self.storage, self.cache)
 
     def read(self, located: Located) -> Iterator[bytes]:
         """Yield the bytes of an instance's Part 10 file, wherever it lies; raises `ObjectNotFound`."""
@@ -111,6 +115,8 @@ class Archive:
         """Close everything."""
         self.stop_waiting()
         self.index.close()
+        if self.cache is not None:
+            self.cache.close()
         self.storage.close()
         self.spool.close()
 
@@ -170,6 +176,14 @@ class Holdings:
         """Close both; what waits to be recorded is recorded."""
         self.state.close()
         self.archive.close()
+
+
+def cache_of(config: Config) -> Cache | None:
+    """Open the cache of a storage that is far away; None for others."""
+    if config.storage.bucket is None:
+        return None
+    make_folder(config.cache.path, "cache.path")
+    return Cache(config.cache.path, max_bytes=config.cache.max_bytes)
 
 
 def storage_of(config: Config, *, retry: Retry | None = None) -> Storage:

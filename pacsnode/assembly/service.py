@@ -108,7 +108,11 @@ def _scps(
     answering = holdings.state.answering(holdings.archive.index)
     read_ahead = holdings.config.retrieve.read_ahead
     retrieve = Retrieve(
-        answering, holdings.archive.objects, read_ahead_bytes=read_ahead, convert=transcoders.convert
+        answering,
+        holdings.archive.objects,
+        read_ahead_bytes=read_ahead,
+        convert=transcoders.convert,
+        fetch_threads=holdings.config.storage.gcs.threads,
     )
     limits = holdings.config.index
     find = Find(answering, max_results=limits.max_find_results, max_seconds=limits.max_find_time)

@@ -20,6 +20,7 @@ from pacsnode.jobs.loop import Loop
 from pacsnode.jobs.reconcile import Reconcile
 from pacsnode.jobs.rota import Rota
 from pacsnode.jobs.survey import Survey
+from pacsnode.jobs.trimming import Trimming
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,17 @@ class Upkeep:
                 "state": state.report,
             }
             | ({} if self._filing is None else {"filing": self._filing.report})
+            | ({} if archive.cache is None else {"cache": archive.cache.use})
         )
         checkpoint = Checkpoint(archive.index)
         jobs = {"reconcile": self._reconcile.step, "checkpoint": checkpoint.step}
         if self._filing is not None:
             jobs["filing"] = self._filing.step
+        if archive.cache is not None:
+            # Twice what the spool must have, so that it never comes to refuse an image for want of a cache's room.
+            free_bytes = 2 * holdings.config.spool.min_free
+            trim = archive.cache.trim
+            jobs["cache"] = Trimming(lambda free: trim(free_bytes=free), free_bytes=free_bytes).step
         rota = Rota(jobs)
         steps = state.steps(archive.storage, self._is_stopping.is_set) | {"survey": self._survey.step}
         self._loop = Loop("jobs", rota.step)

@@ -122,6 +122,15 @@ class SpoolSection(_Section):
     """Free space below which images are refused with 0xA700."""
 
 
+class CacheSection(_Section):
+    """What is kept nearby of a bucket."""
+
+    path: Path = Path("cache")
+    """Folder of the cache, best on the disk of the spool; relative to node.data_dir."""
+    max_bytes: Annotated[Size, Field(ge=0)] = 20 << 30
+    """Largest size of the cache; what was used least recently goes first."""
+
+
 class RetrieveSection(_Section):
     """How images are sent."""
 
@@ -164,6 +173,7 @@ class Config(_Section):
     peers: tuple[PeerSection, ...] = ()
     storage: StorageSection = Field(default_factory=StorageSection)
     spool: SpoolSection = Field(default_factory=SpoolSection)
+    cache: CacheSection = Field(default_factory=CacheSection)
     index: IndexSection = Field(default_factory=IndexSection)
     retrieve: RetrieveSection = Field(default_factory=RetrieveSection)
     transcode: TranscodeSection = Field(default_factory=TranscodeSection)
@@ -225,6 +235,7 @@ class Config(_Section):
         data_dir = self.node.data_dir
         places: dict[str, BaseModel] = {
             "spool": self.spool.model_copy(update={"path": data_dir / self.spool.path.expanduser()}),
+            "cache": self.cache.model_copy(update={"path": data_dir / self.cache.path.expanduser()}),
             "index": self.index.model_copy(update={"path": data_dir / self.index.path.expanduser()}),
         }
         if not self.storage.url:

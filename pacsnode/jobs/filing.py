@@ -27,6 +27,7 @@ from pacsnode.dicom.part10 import parse_meta
 from pacsnode.errors import (
     DamagedObject,
     ObjectNotFound,
+    PacsNodeError,
     PermanentError,
     RequestError,
     StorageRefused,
@@ -36,6 +37,7 @@ from pacsnode.index.base import Index, Located
 from pacsnode.spool import Entry, Spool
 from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import ObjectFacts, Readable, Storage
+from pacsnode.storage.files import FileReadable
 from pacsnode.storage.metadata import metadata_of
 from pacsnode.storage.reading import bytes_of
 
@@ -98,10 +100,11 @@ class Filing:
         now: Callable[[], float] = time.monotonic,
         share: Share = WHOLE,
         node: str | None = None,
+        keep: Callable[[Located, FileReadable], None] | None = None,
     ) -> None:
         """`stop` tells a step to end between two instances; what was put is still recorded.
 
-        With a `node`, its name, the objects get metadata (`storage.metadata`).
+        With a `node`, its name, the objects get metadata (`storage.metadata`). `keep` is told of each entry that goes.
         """
         self._index = index
         self._spool = spool
@@ -111,8 +114,11 @@ class Filing:
         self._now = now
         self._share = share
         self._node = node
+        self._keep = keep
         self._state = FilingState()
-        self._removable: list[Entry] = []  # stored and recorded; they go once the index is synced
+        self._removable: list[
+            tuple[Entry, Located]
+        ] = []  # stored and recorded; they go once the index is synced
         self._reported: dict[int, Kept] = {}  # by instance
 
     def step(self) -> float:
@@ -191,11 +197,24 @@ class Filing:
         if filed:
             self._storage.sync()
             self._index.mark_stored([located.instance_id for located in filed])
-            self._removable += [entry for located in filed if (entry := entry_of(located))]
+            self._removable += [(entry, located) for located in filed if (entry := entry_of(located))]
         if self._removable and self._index.sync():
             removable, self._removable = self._removable, []
-            for entry in removable:
-                self._spool.remove(entry)
+            for entry, located in removable:
+                self._leave(entry, located)
+
+    def _leave(self, entry: Entry, located: Located) -> None:
+        """Remove a spool entry, whose bytes are in the storage."""
+        if self._keep is not None:
+            try:
+                source = self._spool.open(entry)
+            except PacsNodeError:
+                return
+            try:
+                self._keep(located, source)
+            finally:
+                source.close()
+        self._spool.remove(entry)
 
     def _file(self, located: Located) -> bool:
         """Put one instance; true if the storage has it, false (and reported once) if it has to wait."""

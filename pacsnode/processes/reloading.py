@@ -54,6 +54,8 @@ KEYS: Mapping[str, TakenOver] = MappingProxyType(
         "index.max_find_results": _RESTART,
         "index.max_find_time": _RESTART,
         "index.match_case": _RESTART,
+        "cache.path": _RESTART,
+        "cache.max_bytes": _RESTART,
         "retrieve.read_ahead": _RESTART,
         "retrieve.stall_timeout": _NEXT,
         "transcode.processes": _RESTART,

@@ -73,12 +73,33 @@ def test_what_is_stored_reaches_the_bucket_and_comes_back(bucket: TestBucket, tm
             assert (metadata[CALLING_AE_TITLE], metadata[NODE]) == ("CT1", "main")
             assert int(metadata[FILE_CRC32C], 16) >= 0
             assert received_at_ms_of(metadata) is not None
-        asked = Dataset()
-        asked.QueryRetrieveLevel, asked.StudyInstanceUID = "STUDY", samples[0].study
-        (tmp_path / "got").mkdir()
-        *_, final = scu.get(CALLER, running.remote, asked, patient_root=False, folder=tmp_path / "got")
-        assert (final.status, final.completed) == (0, 30)
+        assert got(running, tmp_path / "first", samples) == 30
+        assert downloads(bucket) == 0, "what was uploaded of late is still nearby"
+        first, *_ = (running.data_dir / "cache").iterdir()
+        first.write_bytes(first.read_bytes()[:-1] + b"!")
+        assert got(running, tmp_path / "second", samples) == 30
+        assert downloads(bucket) == 1, "the damaged one"
+        for path in (running.data_dir / "cache").iterdir():
+            path.unlink()
+        assert got(running, tmp_path / "third", samples) == 30
+        assert downloads(bucket) == 31
         assert running.terminate()[0] == 0, running.log()
+
+
+def got(running: ServedNode, folder: Path, samples: Sequence[Sample]) -> int:
+    """Retrieve the study and compare each data set; return how many came."""
+    folder.mkdir()
+    asked = Dataset()
+    asked.QueryRetrieveLevel, asked.StudyInstanceUID = "STUDY", samples[0].study
+    *_, final = scu.get(CALLER, running.remote, asked, patient_root=False, folder=folder)
+    assert final.status == 0, final
+    for sample in samples:
+        assert (folder / f"{sample.uid}.dcm").read_bytes().endswith(sample.data_set)
+    return final.completed
+
+
+def downloads(bucket: TestBucket) -> int:
+    return sum("alt=media" in target and STATE not in target for _, target, _ in bucket.proxy.asked)
 
 
 def test_a_bucket_that_is_away_is_never_felt_and_made_up_for(bucket: TestBucket, tmp_path: Path) -> None:

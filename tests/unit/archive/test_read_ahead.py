@@ -337,3 +337,28 @@ def test_one_that_was_read_too_early_is_converted_and_back(monkeypatch: pytest.M
     ahead.close()
     store.assert_closed()
     assert ahead._held_bytes == 0
+
+
+# Nearby and far
+
+
+def test_one_that_is_damaged_nearby_is_read_once_more() -> None:
+    store, distrusted = Store([10, 10]), list[str]()
+    whole = dict(store.files)
+    store.files["1.0"] = store.files["1.0"][:-1] + b"!"
+    store.files["1.1"] = store.files["1.1"][:-1] + b"!"
+
+    def distrust(place: Located) -> bool:
+        distrusted.append(place.sop_instance_uid)
+        if place.sop_instance_uid == "1.0":
+            store.files["1.0"] = whole["1.0"]
+            return True
+        return False
+
+    ahead = ReadAhead(store.plan, store.open, max_bytes=1 << 20, distrust=distrust)
+    first, second = taken(ahead)
+    assert (first.refusal, content(first)) == ("", whole["1.0"][4:])
+    assert "not those that were stored" in second.refusal
+    assert distrusted == ["1.0", "1.1"]
+    ahead.close()
+    store.assert_closed()

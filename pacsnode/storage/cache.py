@@ -1,0 +1,198 @@
+"""Objects of a storage that is far away, kept nearby: what was uploaded or fetched of late.
+
+One folder of files, each named by what must be in it, so that no path and no other object can be meant:
+`<SHA-256 of the object's name>-<length>-<crc32c>`. What is in a file is compared before it has a name; whoever sends
+an instance compares once more, since a power cut may tear what was never synced, and has a torn file dropped.
+
+An object that several ask for at once is fetched once in a process; the others wait for it. Files are used least
+recently first when room is needed (`trim`, called by one process); a file that goes while it is read stays readable.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import google_crc32c
+
+from pacsnode.durable import DurableFolder, write_all
+from pacsnode.errors import DamagedObject, TemporaryError
+from pacsnode.storage.base import Readable
+from pacsnode.storage.files import FileReadable
+from pacsnode.storage.reading import chunks_of
+
+_TOUCH_SECONDS = 60.0  # how exactly it is known when a file was used last
+_WAIT_SECONDS = 120.0  # for somebody else's download
+_LEFT_SHARE = 0.9  # of the limit, after a trim
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An object and what is known of it: length and CRC32C of its whole."""
+
+    name: str
+    length: int
+    crc32c: int
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file in the cache."""
+        digest = hashlib.sha256(self.name.encode("ascii")).hexdigest()
+        return f"{digest}-{self.length}-{self.crc32c:08x}"
+
+
+@dataclass(slots=True)
+class _Download:
+    """One that is under way."""
+
+    is_over: threading.Event = field(default_factory=threading.Event)
+    error: Exception | None = None
+
+
+class Cache:
+    """The folder. Any thread may call any method."""
+
+    def __init__(self, path: Path, *, max_bytes: int) -> None:
+        """Create the folder (0700) if need be; raises `PermanentError`."""
+        self._folder = DurableFolder(path)
+        self._max_bytes = max_bytes
+        self._downloads: dict[str, _Download] = {}
+        self._lock = threading.Lock()
+        self.hits = self.misses = 0
+
+    def open(self, wanted: Wanted, fetch: Callable[[], Readable]) -> Readable:
+        """Open an object, fetched if it is not here; raises what `fetch` raises, and `DamagedObject`."""
+        for _ in range(2):
+            if (found := self._found(wanted)) is not None:
+                self.hits += 1
+                return found
+            download, is_ours = self._joined(wanted.file_name)
+            if is_ours:
+                return self._fetched(wanted, fetch, download)
+            if not download.is_over.wait(_WAIT_SECONDS):
+                raise TemporaryError(f"object {wanted.name} does not arrive")
+            if download.error is not None:
+                raise download.error
+        return fetch()  # it was fetched, and had to make room at once
+
+    def keep(self, wanted: Wanted, source: FileReadable) -> None:
+        """Keep a file that holds an object already, if it is on the same disk: then nothing is copied."""
+        try:
+            self._folder.link(source.descriptor, wanted.file_name)
+        except OSError:
+            return
+
+    def drop(self, wanted: Wanted) -> bool:
+        """Remove a file that is not what its name says; false if there was none."""
+        try:
+            os.unlink(wanted.file_name, dir_fd=self._folder.descriptor)
+        except OSError:
+            return False
+        return True
+
+    def trim(self, *, free_bytes: int = 0) -> int:
+        """Remove files until the limit is kept and so much of the disk is free; return the bytes removed."""
+        files = self._files()
+        held = sum(size for _, size, _ in files)
+        excess = held - int(self._max_bytes * _LEFT_SHARE) if held > self._max_bytes else 0
+        excess = max(excess, free_bytes - self._folder.free_bytes())
+        removed = 0
+        for _, size, name in sorted(files):
+            if removed >= excess:
+                break
+            self._folder.remove(name)
+            removed += size
+        return removed
+
+    def use(self) -> dict[str, int]:
+        """Return how much is in it, and how often it was asked in this process."""
+        files = self._files()
+        return {
+            "files": len(files),
+            "bytes": sum(size for _, size, _ in files),
+            "max_bytes": self._max_bytes,
+        }
+
+    def close(self) -> None:
+        """Let go of the folder; open files stay readable."""
+        self._folder.close()
+
+    def _found(self, wanted: Wanted) -> FileReadable | None:
+        try:
+            found = FileReadable(self._folder.open(wanted.file_name))
+        except OSError:
+            return None
+        if found.length != wanted.length:
+            found.close()
+            self.drop(wanted)
+            return None
+        if time.time() - os.fstat(found.descriptor).st_mtime > _TOUCH_SECONDS:
+            os.utime(found.descriptor)
+        return found
+
+    def _joined(self, file_name: str) -> tuple[_Download, bool]:
+        """Return the download of a file, and whether it is the caller's to do."""
+        with self._lock:
+            download = self._downloads.get(file_name)
+            if download is not None:
+                return download, False
+            download = self._downloads[file_name] = _Download()
+            return download, True
+
+    def _fetched(self, wanted: Wanted, fetch: Callable[[], Readable], download: _Download) -> Readable:
+        self.misses += 1
+        try:
+            return self._written(wanted, fetch)
+        except Exception as error:
+            download.error = error
+            raise
+        finally:
+            with self._lock:
+                del self._downloads[wanted.file_name]
+            download.is_over.set()
+
+    def _written(self, wanted: Wanted, fetch: Callable[[], Readable]) -> Readable:
+        source = fetch()
+        try:
+            descriptor = self._copied(wanted, source)
+        except OSError:  # no room: it is sent without being kept
+            source.close()
+            return fetch()
+        except BaseException:
+            source.close()
+            raise
+        source.close()
+        return FileReadable(descriptor)
+
+    def _copied(self, wanted: Wanted, source: Readable) -> int:
+        descriptor = self._folder.unnamed_file()
+        try:
+            crc32c = 0
+            for chunk in chunks_of(source):
+                crc32c = google_crc32c.extend(crc32c, chunk)
+                write_all(descriptor, [chunk])
+            if source.length != wanted.length or crc32c != wanted.crc32c:
+                raise DamagedObject(f"object {wanted.name} is not what was stored")
+            try:
+                self._folder.link(descriptor, wanted.file_name)
+            except FileExistsError:
+                pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _files(self) -> list[tuple[float, int, str]]:
+        """Return when each file was used last, its size and its name."""
+        found = []
+        with os.scandir(self._folder.descriptor) as entries:
+            for entry in entries:
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                found.append((status.st_mtime, status.st_size, entry.name))
+        return found

@@ -1,0 +1,218 @@
+"""The cache: never other bytes than those that are wanted, one download for all, and room when it is needed."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import google_crc32c
+import pytest
+
+from pacsnode.errors import DamagedObject, ObjectNotFound
+from pacsnode.storage import cache as module
+from pacsnode.storage.base import Readable
+from pacsnode.storage.cache import Cache, Wanted
+from pacsnode.storage.files import FileReadable
+from pacsnode.storage.memory import BytesReadable
+from pacsnode.storage.reading import bytes_of
+
+DATA = os.urandom(5000)
+
+
+def wanted(data: bytes = DATA, name: str = "1.2/1.3/1.4.dcm") -> Wanted:
+    return Wanted(name, len(data), google_crc32c.value(data))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[Cache]:
+    cache = Cache(tmp_path / "cache", max_bytes=100_000)
+    yield cache
+    cache.close()
+
+
+class Fetch:
+    """Gives bytes, and counts how often."""
+
+    def __init__(self, data: bytes = DATA) -> None:
+        self.data = data
+        self.times = 0
+
+    def __call__(self) -> Readable:
+        self.times += 1
+        return BytesReadable(self.data)
+
+
+def content(readable: Readable) -> bytes:
+    try:
+        return bytes_of(readable, readable.length, 0)
+    finally:
+        readable.close()
+
+
+def never() -> Readable:
+    raise AssertionError("it was fetched")
+
+
+def files(cache: Cache) -> list[str]:
+    return sorted(cache._folder.names())
+
+
+def test_what_was_fetched_is_kept(cache: Cache) -> None:
+    assert content(cache.open(wanted(), Fetch())) == DATA
+    assert content(cache.open(wanted(), never)) == DATA
+    assert (cache.hits, cache.misses) == (1, 1)
+    assert files(cache) == [wanted().file_name]
+
+
+def test_another_object_of_the_same_bytes_is_another_file(cache: Cache) -> None:
+    cache.open(wanted(), Fetch()).close()
+    fetch = Fetch()
+    cache.open(wanted(name="1.2/1.3/1.5.dcm"), fetch).close()
+    assert fetch.times == 1
+
+
+@pytest.mark.parametrize("data", [DATA[:-1], DATA + b"x", DATA[:-1] + b"!"])
+def test_a_damaged_download_is_neither_given_out_nor_kept(cache: Cache, data: bytes) -> None:
+    with pytest.raises(DamagedObject):
+        cache.open(wanted(), Fetch(data))
+    assert files(cache) == []
+    assert content(cache.open(wanted(), Fetch())) == DATA
+
+
+def test_an_object_that_is_not_there(cache: Cache) -> None:
+    def fetch() -> Readable:
+        raise ObjectNotFound("it is not there")
+
+    with pytest.raises(ObjectNotFound):
+        cache.open(wanted(), fetch)
+    assert files(cache) == []
+
+
+def test_a_file_of_another_length_is_dropped(cache: Cache, tmp_path: Path) -> None:
+    (tmp_path / "cache" / wanted().file_name).write_bytes(DATA[:10])
+    assert content(cache.open(wanted(), Fetch())) == DATA
+    assert content(cache.open(wanted(), never)) == DATA
+
+
+def test_one_that_is_distrusted_is_fetched_anew(cache: Cache) -> None:
+    cache.open(wanted(), Fetch()).close()
+    assert cache.drop(wanted())
+    assert not cache.drop(wanted())
+    fetch = Fetch()
+    cache.open(wanted(), fetch).close()
+    assert fetch.times == 1
+
+
+def test_several_that_ask_at_once_share_one_download(cache: Cache) -> None:
+    may_go, found, asking = threading.Event(), list[bytes](), threading.Barrier(6, timeout=20)
+    calls = list[int]()
+
+    def fetch() -> Readable:
+        calls.append(1)
+        assert may_go.wait(20)
+        return BytesReadable(DATA)
+
+    def ask() -> None:
+        asking.wait()
+        found.append(content(cache.open(wanted(), fetch)))
+
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    asking.wait()
+    may_go.set()
+    for thread in threads:
+        thread.join(20)
+    assert found == [DATA] * 5
+    assert len(calls) == 1
+
+
+class Waited(threading.Event):
+    """Tells that somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_waited_for = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.is_waited_for.set()
+        return super().wait(timeout)
+
+
+def test_those_that_wait_hear_of_the_failure(cache: Cache) -> None:
+    is_begun, may_go = threading.Event(), threading.Event()
+    errors = list[Exception]()
+
+    def fetch() -> Readable:
+        is_begun.set()
+        assert may_go.wait(20)
+        raise ObjectNotFound("it is not there")
+
+    def ask(fetch: Callable[[], Readable]) -> None:
+        try:
+            cache.open(wanted(), fetch)
+        except ObjectNotFound as error:
+            errors.append(error)
+
+    first = threading.Thread(target=ask, args=(fetch,))
+    first.start()
+    assert is_begun.wait(20)
+    waited = cache._downloads[wanted().file_name].is_over = Waited()
+    second = threading.Thread(target=ask, args=(never,))
+    second.start()
+    assert waited.is_waited_for.wait(20)
+    may_go.set()
+    first.join(20)
+    second.join(20)
+    assert len(errors) == 2
+
+
+def test_a_full_disk_keeps_nothing_and_hinders_nobody(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_all", full)
+    fetch = Fetch()
+    assert content(cache.open(wanted(), fetch)) == DATA
+    assert fetch.times == 2
+    assert files(cache) == []
+
+
+def test_a_file_of_the_same_disk_is_kept_without_a_copy(cache: Cache, tmp_path: Path) -> None:
+    path = tmp_path / "spooled"
+    path.write_bytes(DATA)
+    source = FileReadable(os.open(path, os.O_RDONLY))
+    cache.keep(wanted(), source)
+    cache.keep(wanted(), source)
+    source.close()
+    assert path.stat().st_nlink == 2
+    path.unlink()
+    assert content(cache.open(wanted(), never)) == DATA
+
+
+def test_what_was_used_least_recently_goes_first(cache: Cache, tmp_path: Path) -> None:
+    all_of_them = [wanted(name=f"1.2/1.3/{number}.dcm") for number in range(25)]
+    for number, one in enumerate(all_of_them):
+        cache.open(one, Fetch()).close()
+        os.utime(tmp_path / "cache" / one.file_name, (1000 + number, 1000 + number))
+    cache.open(all_of_them[0], never).close()  # used now
+    assert cache.trim() == 35_000
+    assert cache.use() == {"files": 18, "bytes": 90_000, "max_bytes": 100_000}
+    assert set(files(cache)) == {one.file_name for one in (all_of_them[0], *all_of_them[8:])}
+    assert cache.trim() == 0
+
+
+def test_it_gives_way_for_a_disk_that_is_short_of_room(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        cache.open(wanted(name=f"1.2/1.3/{number}.dcm"), Fetch()).close()
+    free = cache._folder.free_bytes()
+    monkeypatch.setattr(cache._folder, "free_bytes", lambda: free)
+    assert cache.trim(free_bytes=free + 7000) == 10_000
+    assert cache.trim(free_bytes=free + 1_000_000) == 10_000
+    assert files(cache) == []
+
+
+def test_a_file_that_goes_stays_readable(cache: Cache) -> None:
+    readable = cache.open(wanted(), Fetch())
+    cache.drop(wanted())
+    assert content(readable) == DATA
