@@ -34,6 +34,7 @@ _WORKER_BITS = 6
 MAX_WORKERS = 1 << _WORKER_BITS
 _FLUSH_BYTES = 128 << 10
 _ROOM_SECONDS = 0.05
+_COUNT_SECONDS, _COUNT_SHARE = 0.5, 20.0
 _NAME = re.compile(r"([0-7][0-9a-f]{15})-(0|[1-9][0-9]*)-([0-9a-f]{8})\.dcm", re.ASCII)
 
 
@@ -72,6 +73,7 @@ class SpoolUse:
     damaged: int
     free_bytes: int
     min_free_bytes: int
+    max_bytes: int  # 0 is no limit
 
 
 class Incoming:
@@ -134,6 +136,7 @@ class Spool:
         *,
         min_free_bytes: int,
         now_ms: Callable[[], int],
+        max_bytes: int = 0,
         worker: int = 0,
         failed: Callable[[str, str], None] = lambda _place, _reason: None,
     ) -> None:
@@ -146,6 +149,9 @@ class Spool:
         self._ready = DurableFolder(path / "ready")
         self._damaged = path / "damaged"
         self._min_free_bytes = min_free_bytes
+        self._max_bytes = max_bytes
+        self._is_full = False
+        self._counted_until = 0.0  # monotonic: until then it is known whether it is full
         self._now_ms = now_ms
         self._failed = failed
         self._worker = worker
@@ -161,6 +167,8 @@ class Spool:
         try:
             if self._is_short_of_space():
                 raise OutOfResources(f"free space in {self._ready.path} is under spool.min_free")
+            if self._max_bytes and self._holds_too_much():
+                raise OutOfResources(f"{self._ready.path} holds spool.max_bytes that wait for the storage")
             if self._is_suspect:
                 self._probe()
             descriptor = self._ready.unnamed_file()
@@ -177,6 +185,15 @@ class Spool:
                 return True
             self._room_until = now + _ROOM_SECONDS
         return False
+
+    def _holds_too_much(self) -> bool:
+        """Add up what waits, at most twice a second and for no more than a twentieth of the time."""
+        started = time.monotonic()
+        if started >= self._counted_until:
+            self._is_full = sum(entry.length for entry in self.entries()) >= self._max_bytes
+            ended = time.monotonic()
+            self._counted_until = ended + max(_COUNT_SECONDS, _COUNT_SHARE * (ended - started))
+        return self._is_full
 
     def suspect(self, error: Exception) -> None:
         """Take nothing more until a probe shows that the disk keeps what is written."""
@@ -261,6 +278,7 @@ class Spool:
             damaged=len(os.listdir(self._damaged)) if self._damaged.is_dir() else 0,
             free_bytes=self._ready.free_bytes(),
             min_free_bytes=self._min_free_bytes,
+            max_bytes=self._max_bytes,
         )
 
     def set_aside(self, entry: Entry) -> Path:

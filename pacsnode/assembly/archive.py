@@ -59,6 +59,7 @@ class Archive:
             self.spool = Spool(
                 config.spool.path,
                 min_free_bytes=config.spool.min_free,
+                max_bytes=config.spool.max_bytes,
                 now_ms=now_ms,
                 worker=worker,
                 failed=disk_failed,

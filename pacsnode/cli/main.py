@@ -40,6 +40,7 @@ _COMMANDS = {
     "show": _Entry(
         "studies", "show", "Show a study, series or instance of this node, and where its bytes are."
     ),
+    "spool": _Entry("spool", "spool", "Show what is received and not yet in the storage."),
     "peers": _Entry("known_peers", "peers", "List who is known to this node, and what each may do."),
     "storage": _Entry("storage", "storage", "Check what is stored."),
     "state": _Entry("state", "state", "Check what must not be forgotten, list its copies, and restore one."),

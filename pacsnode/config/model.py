@@ -120,6 +120,8 @@ class SpoolSection(_Section):
     """Folder of the spool, on a local disk; relative to node.data_dir."""
     min_free: Size = 1 << 30
     """Free space below which images are refused with 0xA700."""
+    max_bytes: Size = 0
+    """Size of what waits for the storage at which images are refused with 0xA700; 0 is no limit but min_free."""
 
 
 class CacheSection(_Section):

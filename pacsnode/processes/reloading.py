@@ -49,6 +49,7 @@ KEYS: Mapping[str, TakenOver] = MappingProxyType(
         "storage.gcs": _RESTART,
         "spool.path": _RESTART,
         "spool.min_free": _RESTART,
+        "spool.max_bytes": _RESTART,
         "index.path": _RESTART,
         "index.extra_tags": _RESTART,
         "index.max_find_results": _RESTART,

@@ -101,10 +101,12 @@ def _last_errors(processes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def _say_for_how_long_there_is_room(report: dict[str, Any]) -> None:
-    """Add `room_seconds` to the spool: until `spool.min_free` is reached if all goes on as in the last minute."""
+    """Add `room_seconds` to the spool: until it takes no more, if things come as in the last minute and none goes."""
     spool, rate = report.get("spool"), report["stores"].get("bytes_per_second", 0)
     if spool and "free_bytes" in spool:
         room = max(0, spool["free_bytes"] - spool["min_free_bytes"])
+        if spool.get("max_bytes"):
+            room = min(room, max(0, spool["max_bytes"] - spool["bytes"]))
         report["spool"] = {**spool, "room_seconds": round(room / rate, 1) if rate else None}
 
 
@@ -141,7 +143,9 @@ def _process_problems(process: Mapping[str, Any], now: datetime) -> Iterator[str
 def _spool_problems(spool: Mapping[str, Any]) -> Iterator[str]:
     if "free_bytes" in spool and spool["free_bytes"] < spool["min_free_bytes"]:
         yield "spool: free space is under spool.min_free, images are refused with 0xA700"
+    elif spool.get("max_bytes") and spool["bytes"] >= spool["max_bytes"]:
+        yield "spool: spool.max_bytes wait for the storage, images are refused with 0xA700"
     elif (room := spool.get("room_seconds")) is not None and room < ROOM_SECONDS:
-        yield f"spool: at the present rate free space falls under spool.min_free in {room:.0f} s"
+        yield f"spool: at the present rate it takes no more in {room:.0f} s (spool.min_free, spool.max_bytes)"
     if spool.get("damaged"):
         yield f"spool: {spool['damaged']} damaged files in spool/damaged wait for a person"

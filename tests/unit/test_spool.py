@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pacsnode import spool as module
 from pacsnode.errors import ObjectNotFound, OutOfResources
 from pacsnode.spool import Entry, Incoming, Spool
 from tests.factories import NOW_MS, Clock, spooled
@@ -269,4 +270,22 @@ def test_how_much_is_in_it_and_how_much_more_may_come(tmp_path: Path, clock: Clo
     assert (use.waiting, use.bytes, use.damaged) == (1, 5, 1)
     clock.now_ms -= 10_000
     assert spool.use().oldest_age_seconds == 0.0, "the clock was set back"
+    spool.close()
+
+
+def test_no_more_than_so_much_waits(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_COUNT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_COUNT_SHARE", 0.0)
+    spool = Spool(tmp_path, min_free_bytes=0, max_bytes=6, now_ms=clock)
+    entries = []
+    for _ in range(2):
+        incoming = spool.begin()
+        incoming.write(b"abc")
+        entries.append(incoming.publish())
+        incoming.close()
+    with pytest.raises(OutOfResources, match=r"spool\.max_bytes"):
+        spool.begin()
+    spool.remove(entries[0])
+    spool.begin().close()
+    assert spool.use().max_bytes == 6
     spool.close()

@@ -133,7 +133,7 @@ def jobs_with(**parts: Any) -> dict[str, Any]:
         ),
         (
             jobs_with(spool={**SPOOL, "free_bytes": 301 << 30}),
-            "spool: at the present rate free space falls under spool.min_free in 300 s",
+            "spool: at the present rate it takes no more in 300 s (spool.min_free, spool.max_bytes)",
         ),
         (
             jobs_with(spool={**SPOOL, "damaged": 2}),
