@@ -38,10 +38,18 @@ def is_filed(data_dir: Path) -> bool:
 class ServedNode:
     """A node that runs on a data folder, with all its processes in one process group. A context manager.
 
-    `settings` are configuration keys as `spool__min_free`; `program` is what is run in place of pacsnode.
+    `settings` are configuration keys as `spool__min_free`; `program` is what is run in place of pacsnode,
+    `options` are further ones of `serve`.
     """
 
-    def __init__(self, data_dir: Path, *, program: Sequence[str] = PROGRAM, **settings: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        program: Sequence[str] = PROGRAM,
+        options: Sequence[str] = (),
+        **settings: str,
+    ) -> None:
         self.data_dir = data_dir
         self._command = [
             *program,
@@ -52,6 +60,7 @@ class ServedNode:
             "0",
             "--allow-all",
             "--json",
+            *options,
         ]
         overrides = {f"PACSNODE_{key.upper()}": value for key, value in settings.items()}
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("PACSNODE_")}

@@ -18,7 +18,7 @@ from pacsnode.index.base import Located
 from pacsnode.spool import Spool
 from pacsnode.state.base import CustodyKind
 from pacsnode.storage.base import Storage
-from pacsnode.storage.names import parse_state_copy
+from pacsnode.storage.names import is_of_the_node
 from pacsnode.storage.reading import crc32c_of
 
 
@@ -116,7 +116,7 @@ def _without_row(
     strays = {
         info.name: info.length
         for info in storage.list()
-        if not _holds(names, _hash(info.name)) and parse_state_copy(info.name) is None
+        if not _holds(names, _hash(info.name)) and not is_of_the_node(info.name)
     }
     # An entry stays in the spool for a while after it was filed; its row has the same length and CRC32C.
     entries = {(entry.length, entry.crc32c): entry for entry in spool.entries() if entry.token not in tokens}

@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pacsnode.archive.objects import Objects
 from pacsnode.archive.store import Store
 from pacsnode.assembly.folders import make_folder
+from pacsnode.assembly.leasing import lease_file
 from pacsnode.config import Config
 from pacsnode.config.storage import Bucket
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
@@ -22,7 +24,9 @@ from pacsnode.spool import Spool
 from pacsnode.storage.base import Storage
 from pacsnode.storage.cache import Cache
 from pacsnode.storage.directory import DirectoryStorage
+from pacsnode.storage.leased import LeasedStorage
 from pacsnode.storage.memory import MemoryStorage
+from pacsnode.storage.names import LEASE_NAME
 from pacsnode.storage.reading import chunks_of
 from pacsnode.storage.retry import Retry, RetryingStorage
 
@@ -65,8 +69,11 @@ class Archive:
                 failed=disk_failed,
             )
             opened.callback(self.spool.close)
-            self.storage = storage_of(config, retry=Retry(stop=self._stop_waiting))
-            opened.callback(self.storage.close)
+            self._asked = storage_of(config, retry=Retry(stop=self._stop_waiting))
+            opened.callback(self._asked.close)
+            self.storage = self._asked
+            if config.storage.bucket is not None:
+                self.storage = LeasedStorage(self._asked, lease_file(config).check)
             self.cache = cache_of(config)
             if self.cache is not None:
                 opened.callback(self.cache.close)
@@ -94,7 +101,8 @@ class Archive:
         """Ask once, without retries: a node whose bucket is away has to start all the same."""
         storage = storage_of(self._config, retry=Retry(budget_seconds=0.0))
         try:
-            return "" if next(storage.list(), None) is None else "the storage holds objects"
+            is_empty = all(info.name == LEASE_NAME for info in islice(storage.list(), 2))
+            return "" if is_empty else "the storage holds objects"
         except (StorageAway, StorageRefused) as error:
             log.error(
                 "it is not known whether the storage holds objects; the data folder counts as new: %s", error
@@ -105,8 +113,8 @@ class Archive:
 
     def check_storage(self) -> None:
         """Ask a bucket whether all that a node does can be done; raises `StorageRefused`, `StorageAway`."""
-        if isinstance(self.storage, RetryingStorage):
-            self.storage.check()
+        if isinstance(self._asked, RetryingStorage):
+            self._asked.check()
 
     def stop_waiting(self) -> None:
         """Give a bucket up that does not answer now, instead of asking it again. Any thread may call it."""

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pacsnode import __version__
 from pacsnode.assembly.archive import Holdings
 from pacsnode.assembly.filing import filing_of
+from pacsnode.assembly.leasing import lease_of
 from pacsnode.config import Config
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
 from pacsnode.jobs.checkpoint import Checkpoint
@@ -43,6 +44,8 @@ class Upkeep:
             store=holdings.store(stored=self.ring, character_sets_of=self._character_sets_of),
             custody=state.custody,
         )
+        bucket = holdings.config.storage.bucket
+        self._lease = None if bucket is None else lease_of(holdings.config, bucket)
         self._filing = filing_of(holdings, self._is_stopping.is_set) if files else None
         self._survey = Survey(
             {
@@ -53,6 +56,7 @@ class Upkeep:
             }
             | ({} if self._filing is None else {"filing": self._filing.report})
             | ({} if archive.cache is None else {"cache": archive.cache.use})
+            | ({} if self._lease is None else {"lease": self._lease.report})
         )
         checkpoint = Checkpoint(archive.index)
         jobs = {"reconcile": self._reconcile.step, "checkpoint": checkpoint.step}
@@ -65,11 +69,22 @@ class Upkeep:
             jobs["cache"] = Trimming(lambda free: trim(free_bytes=free), free_bytes=free_bytes).step
         rota = Rota(jobs)
         steps = state.steps(archive.storage, self._is_stopping.is_set) | {"survey": self._survey.step}
+        if self._lease is not None:
+            steps["lease"] = self._lease.step
         self._loop = Loop("jobs", rota.step)
         self._loops = [*(Loop(name, step) for name, step in steps.items()), self._loop]
 
-    def recover(self) -> None:
-        """Bring spool and index together before anybody is served; raises `PacsNodeError`."""
+    def recover(self, *, is_first: bool = True, take_over: bool = False) -> None:
+        """Bring spool and index together before anybody is served; raises `PacsNodeError`.
+
+        `is_first` is the start of a node: one that another keeps from its bucket does not start, unless it is to
+        `take_over`. Later the jobs go on, whoever has the bucket.
+        """
+        if self._lease is not None:
+            if is_first:
+                self._lease.claim(take_over=take_over)
+            else:
+                self._lease.resume()
         deadline = time.monotonic() + _RECOVERY_SECONDS
         self._reconcile.ask()
         while self._reconcile.step_or_raise() == 0.0:
@@ -129,3 +144,5 @@ class Upkeep:
         self._holdings.archive.stop_waiting()
         for loop in self._loops:
             loop.stop()
+        if self._lease is not None:
+            self._lease.release()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--storage", metavar="URL", help="Where images are kept: file:///folder, gs://bucket/prefix or memory:."
 )
+@click.option("--take-over", is_flag=True, help="Take the bucket from a node that is gone for good.")
 @click.option("--allow-all", is_flag=True, help="Let AE titles that are no peers do everything.")
 @json_option
 @pass_program
@@ -32,6 +33,7 @@ def serve(
     host: str | None,
     port: int | None,
     storage: str | None,
+    take_over: bool,
     allow_all: bool,
 ) -> None:
     """Receive, keep, find and give back images until it is stopped.
@@ -49,6 +51,8 @@ def serve(
     }
     loaded = program.loaded(**options)
     config = loaded.config
+    if take_over and config.storage.bucket is None:
+        raise click.UsageError(f"--take-over is for a bucket; storage.url is {config.storage.url}")
 
     def read() -> "Config":
         """Read the file again that was read first, and set the same options."""
@@ -81,5 +85,5 @@ def serve(
         )
 
     log_as_configured(config)
-    serve_until_stopped(config, read=read, ready=ready)
+    serve_until_stopped(config, read=read, ready=ready, take_over=take_over)
     output.result({"stopped": True}, "stopped")

@@ -10,13 +10,14 @@ from pacsnode.processes.program import Arguments, run
 class Jobs:
     """The role of the process that does the jobs."""
 
-    def __init__(self, _: Arguments, __: Bell) -> None: ...
+    def __init__(self, arguments: Arguments, _: Bell) -> None:
+        self._takes_over = arguments.take_over
 
     def start(self, config: Config, number: int) -> int:
         """See `Role.start`: workers begin when this has returned, so that what was acknowledged is found."""
         self._holdings = Holdings(config, process="jobs")
         self._upkeep = Upkeep(self._holdings, files=config.storage.bucket is None)
-        self._upkeep.recover()
+        self._upkeep.recover(is_first=number == 0, take_over=self._takes_over)
         return self._upkeep.start(number)
 
     def adopt(self, config: Config, number: int) -> None:

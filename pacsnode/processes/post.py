@@ -48,6 +48,7 @@ class Duty:
     turns: int = -1
     admission: int = -1
     with_jobs: bool = False
+    take_over: bool = False  # by the first child that holds it
 
     @property
     def name(self) -> str:
@@ -116,6 +117,7 @@ class Post:
             turns=duty.turns,
             admission=duty.admission,
             with_jobs=duty.with_jobs,
+            take_over=duty.take_over and not self.starts,
         )
         try:
             with _held_back(GROUP_SIGNALS):  # the child lets them through once it can ignore them

@@ -32,6 +32,7 @@ class Arguments:
     turns: int = -1
     admission: int = -1
     with_jobs: bool = False
+    take_over: bool = False
 
     def words(self) -> list[str]:
         """Return the command line's words."""
@@ -44,7 +45,7 @@ class Arguments:
         words += [f"--listening={self.listening}"] * (self.listening >= 0)
         words += [f"--turns={self.turns}"] * (self.turns >= 0)
         words += [f"--admission={self.admission}"] * (self.admission >= 0)
-        return words + ["--with-jobs"] * self.with_jobs
+        return words + ["--with-jobs"] * self.with_jobs + ["--take-over"] * self.take_over
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -63,6 +64,7 @@ class Arguments:
         for name in ("--listening", "--turns", "--admission"):
             parser.add_argument(name, type=int, default=-1)
         parser.add_argument("--with-jobs", action="store_true")
+        parser.add_argument("--take-over", action="store_true")
         return cls(**vars(parser.parse_args(words)))
 
 

@@ -96,12 +96,14 @@ def serve(
     *,
     read: Callable[[], Config] | None = None,
     ready: Callable[[Listening], None] | None = None,
+    take_over: bool = False,
 ) -> None:
     """Run a node until SIGTERM or SIGINT; `ready` is called once all of it works.
 
     `read` gives the configuration of now when SIGHUP asks for it, raising `ConfigError` for a wrong one. A socket
     that a service manager has opened is used in place of `dicom.host` and `dicom.port`. Raises `PacsNodeError` if the
-    node cannot start. A second signal does not hurry the stop, which is bounded.
+    node cannot start. `take_over` takes a bucket from the node that has it. A second signal does not hurry the stop,
+    which is bounded.
     """
     os.umask(UMASK)
     _raise_descriptor_limit()
@@ -118,9 +120,10 @@ def serve(
         places = Admission(admission)
         opened.callback(places.close)
         at = Listening(*listening.getsockname()[:2])
+        duties = _duties(config, listening, admission, opened, take_over=take_over)
         supervisor = Supervisor(
             config,
-            [Post(duty, command=command) for duty in _duties(config, listening, admission, opened)],
+            [Post(duty, command=command) for duty in duties],
             read=read or (lambda: config),
             stop_accepting=listening.close,
             events=_Told(at, ready, notifier, places),
@@ -159,7 +162,9 @@ def _asked(data_dir: Path, report: Callable[[], Mapping[str, object]]) -> Report
         raise ConfigError(f"{data_dir / REPORT_NAME} cannot be made: {error.strerror}") from error
 
 
-def _duties(config: Config, listening: socket.socket, admission: int, opened: ExitStack) -> list[Duty]:
+def _duties(
+    config: Config, listening: socket.socket, admission: int, opened: ExitStack, *, take_over: bool = False
+) -> list[Duty]:
     """Return what children there are to be. Memory cannot be shared: with it, one worker does everything."""
     workers, at = config.dicom.workers, listening.fileno()
     if config.storage.is_memory:
@@ -172,7 +177,7 @@ def _duties(config: Config, listening: socket.socket, admission: int, opened: Ex
         opened.callback(os.close, turns)
     uploaders = 0 if config.storage.bucket is None else config.storage.gcs.uploaders
     return [
-        Duty("jobs"),
+        Duty("jobs", take_over=take_over),
         *(Duty("uploader", number) for number in range(uploaders)),
         *(
             Duty("worker", number, listening=at, turns=turns, admission=admission)

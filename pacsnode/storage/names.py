@@ -1,6 +1,7 @@
 """Object names: `<StudyInstanceUID>/<SeriesInstanceUID>/<SOPInstanceUID>.dcm`; a further version: `~<n>`.
 
-What begins with an underscore is no instance: `_state/` holds the copies of the node's state.
+What begins with an underscore is no instance: `_state/` holds the copies of the node's state, `_node.json` is the
+lease of the node that writes.
 """
 
 import re
@@ -10,6 +11,7 @@ from pacsnode.dicom.uid import MAX_LENGTH
 _UID = r"([0-9]+(?:\.[0-9]+)*)"
 _NAME = re.compile(rf"{_UID}/{_UID}/{_UID}(?:~([1-9][0-9]*))?\.dcm", re.ASCII)
 _STATE = "_state/"
+LEASE_NAME = "_node.json"
 
 
 def object_name(
@@ -37,3 +39,8 @@ def state_copy_name(file_name: str) -> str:
 def parse_state_copy(name: str) -> str | None:
     """Return the file name of a copy of the state by its object's name; None if it is another object."""
     return name.removeprefix(_STATE) if name.startswith(_STATE) else None
+
+
+def is_of_the_node(name: str) -> bool:
+    """Return whether an object is about a node and not of the archive: a copy of its state, its lease."""
+    return name == LEASE_NAME or name.startswith(_STATE)

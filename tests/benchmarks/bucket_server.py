@@ -3,8 +3,9 @@
 usage: bucket_server.py [--latency-seconds S]
 
 It has what a node uses of the JSON API: creations in one request and resumable, downloads and parts of them,
-listings in pages, deletions, generation preconditions and checksums. It prints its port, and ends when its standard
-input does. What it does in trouble is not tested here: `tests.buckets` stands emulators of others behind a proxy.
+listings in pages, deletions, changes of metadata, preconditions and checksums. It prints its port, and ends when its
+standard input does. What it does in trouble is not tested here: `tests.buckets` stands emulators of others behind a
+proxy.
 """
 
 import argparse
@@ -17,6 +18,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -113,6 +116,7 @@ class Bucket:
             return 400, {}, b'{"error": {"message": "Provided CRC32C doesn\'t match calculated CRC32C"}}'
         self._count += 1
         sizes = {"name": name, "size": str(len(data)), "crc32c": crc32c, "generation": str(self._count)}
+        sizes |= {"metageneration": "1", "updated": _now().isoformat()}
         self._objects[name] = Stored(data, {**described, **sizes})
         return 200, {}, json.dumps(self._objects[name].document).encode()
 
@@ -120,11 +124,19 @@ class Bucket:
         stored = self._objects.get(name)
         if stored is None:
             return 404, {}, b'{"error": {"message": "No such object"}}'
-        if (
-            request.query.get("ifGenerationMatch", stored.document["generation"])
-            != stored.document["generation"]
+        for condition, key in (
+            ("ifGenerationMatch", "generation"),
+            ("ifMetagenerationMatch", "metageneration"),
         ):
-            return 412, {}, b"{}"
+            if request.query.get(condition, stored.document[key]) != stored.document[key]:
+                return 412, {}, b"{}"
+        if request.method == "PATCH":
+            count = int(str(stored.document["metageneration"])) + 1
+            stored.document |= {
+                **json.loads(request.body),
+                "metageneration": str(count),
+                "updated": _now().isoformat(),
+            }
         if request.method == "DELETE":
             del self._objects[name]
             return 204, {}, b""
@@ -152,6 +164,10 @@ class Bucket:
         return 200, {}, json.dumps(page).encode()
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 def _parts(request: Request) -> tuple[dict[str, object], bytes]:
     """Return the two parts of a multipart/related body."""
     boundary = request.headers["content-type"].split("boundary=")[1].strip("\"'").encode()
@@ -169,7 +185,8 @@ async def _serve(
             if latency_seconds:
                 await asyncio.sleep(latency_seconds)
             status, headers, body = bucket.answer(request)
-            lines = [f"HTTP/1.1 {status} Said", *(f"{name}: {text}" for name, text in headers.items())]
+            lines = [f"HTTP/1.1 {status} Said", f"Date: {format_datetime(_now(), usegmt=True)}"]
+            lines += (f"{name}: {text}" for name, text in headers.items())
             if status != 204:
                 lines.append(f"Content-Length: {len(body)}")
             writer.write("\r\n".join((*lines, "", "")).encode() + body)

@@ -1,8 +1,9 @@
 """A proxy before an emulator of Google Cloud Storage: what the emulator leaves out, and faults by script.
 
 It speaks HTTP/1.1 to its clients, keeps their connections, and asks the emulator anew each time. What is added, as
-the JSON API describes it: generation preconditions (also when a resumable upload ends), listings in pages, the
-generation of a download, and words in a 404. Everything else is what the emulator says.
+the JSON API describes it: preconditions on the generation (also when a resumable upload ends) and the metageneration,
+the time of a change of metadata, listings in pages, the generation of a download, and words in a 404. Everything else
+is what the emulator says.
 
 A fault is done to the requests that match it, so many times, in the order in which they were added. `share` does it
 to some of them only, by a random number of a fixed seed. All are done to whole requests and answers, which is what
@@ -23,6 +24,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -71,6 +73,7 @@ class Proxy(ThreadingHTTPServer):
         self._planned: list[_Planned] = []
         self._open: set[socket.socket] = set()
         self._creations: dict[str, str] = {}
+        self._changed_at: dict[tuple[str, str, str], str] = {}  # by name and both generations
         self._lock = threading.Lock()
         self._creating = threading.RLock()
 
@@ -130,7 +133,12 @@ class Proxy(ThreadingHTTPServer):
         if _UPLOAD.fullmatch(asked.path):
             return self._upload(asked)
         if match := _OBJECT.fullmatch(asked.path):
-            return self._object(asked, unquote(match[1]), unquote(match[2]))
+            bucket, name = unquote(match[1]), unquote(match[2])
+            return (
+                self._change(asked, bucket, name)
+                if asked.method == "PATCH"
+                else self._object(asked, bucket, name)
+            )
         given = self._ask(asked)
         if self.pages and asked.method == "GET" and _LISTING.fullmatch(asked.path) and given.status == 200:
             return self._paged(asked, given)
@@ -165,16 +173,50 @@ class Proxy(ThreadingHTTPServer):
         given = self._ask(asked)
         if given.status in (200, 206) and is_download:
             given.headers["X-Goog-Generation"] = generation
-        if given.status == 404:
-            there = self._ask(Asked("GET", f"/storage/v1/b/{quote(bucket)}", {}, b"")).status == 200
-            missing = f"No such object: {bucket}/{name}" if there else "The specified bucket does not exist."
-            return said(404, "notFound", missing)
-        return given
+        elif given.status == 200 and asked.method == "GET":
+            self._say_when(given, name)
+        return self._missing(bucket, name) if given.status == 404 else given
+
+    def _missing(self, bucket: str, name: str) -> Given:
+        there = self._ask(Asked("GET", f"/storage/v1/b/{quote(bucket)}", {}, b"")).status == 200
+        missing = f"No such object: {bucket}/{name}" if there else "The specified bucket does not exist."
+        return said(404, "notFound", missing)
+
+    def _change(self, asked: Asked, bucket: str, name: str) -> Given:
+        """Change metadata, if they are those that were meant."""
+        with self._creating:
+            found = self._document(bucket, name)
+            if not found:
+                return self._missing(bucket, name)
+            for condition, key in (
+                ("ifGenerationMatch", "generation"),
+                ("ifMetagenerationMatch", "metageneration"),
+            ):
+                if asked.query.get(condition, str(found[key])) != str(found[key]):
+                    return PRECONDITION_FAILED
+            given = self._ask(asked)
+            if given.status == 200:
+                changed = json.loads(given.body)
+                key = name, str(changed["generation"]), str(changed["metageneration"])
+                self._changed_at[key] = datetime.now(UTC).isoformat()
+                self._say_when(given, name)
+            return given
+
+    def _say_when(self, given: Given, name: str) -> None:
+        found = json.loads(given.body)
+        changed_at = self._changed_at.get(
+            (name, str(found.get("generation")), str(found.get("metageneration")))
+        )
+        if changed_at is not None:
+            given.body = json.dumps({**found, "updated": changed_at}).encode()
 
     def _generation(self, bucket: str, name: str) -> str:
+        return str(self._document(bucket, name).get("generation", ""))
+
+    def _document(self, bucket: str, name: str) -> dict[str, object]:
         target = f"/storage/v1/b/{quote(bucket, safe='')}/o/{quote(name, safe='')}"
         given = self._ask(Asked("GET", target, {}, b""))
-        return str(json.loads(given.body)["generation"]) if given.status == 200 else ""
+        return dict(json.loads(given.body)) if given.status == 200 else {}
 
     def _paged(self, asked: Asked, given: Given) -> Given:
         listing = json.loads(given.body)

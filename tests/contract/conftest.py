@@ -19,13 +19,15 @@ from tests.buckets.fixtures import (
 __all__ = ["_emulator_proxy", "_second_proxy", "bucket", "real_bucket", "second_bucket"]
 
 _STORAGES = ["directory", "memory", "gcs", "gcs-retrying", "fake-gcs-server"]
+_BUCKETS = ["gcs"]  # those that have metagenerations; fake-gcs-server has none
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Add the real bucket if there is one: without it there is nothing to skip."""
-    if "kind" in metafunc.fixturenames:
-        real = ["gcs-bucket"] if metafunc.config.getoption("--gcs-bucket") else []
-        metafunc.parametrize("kind", _STORAGES + real)
+    real = ["gcs-bucket"] if metafunc.config.getoption("--gcs-bucket") else []
+    for name, kinds in (("kind", _STORAGES), ("bucket_kind", _BUCKETS)):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, kinds + real)
 
 
 @pytest.fixture

@@ -16,20 +16,21 @@ from pydicom import Dataset
 from pacsnode.dimse import scu
 from pacsnode.dimse.scu import Caller
 from pacsnode.storage.metadata import CALLING_AE_TITLE, FILE_CRC32C, NODE, received_at_ms_of
+from pacsnode.storage.names import is_of_the_node
 from tests.buckets import faults
 from tests.buckets.fixtures import TestBucket
 from tests.factories import Sample
 from tests.faults import bounded
-from tests.served import PROGRAM, ServedNode, is_filed
+from tests.served import PROGRAM, ServedNode, has_ended, is_filed
 
 CALLER = Caller("CT1")
 STATE = "_state/"
 
 
-def node(data_dir: Path, bucket: TestBucket, **settings: str) -> ServedNode:
+def node(data_dir: Path, bucket: TestBucket, *options: str, **settings: str) -> ServedNode:
     """Return a node whose storage is the bucket; the emulator's address is in the environment."""
     fixed = {"storage__url": f"gs://{bucket.name}/pre", "node__name": "main", "spool__min_free": "0"}
-    return ServedNode(data_dir, **fixed | settings)
+    return ServedNode(data_dir, options=options, **fixed | settings)
 
 
 def written(folder: Path, samples: Sequence[Sample]) -> list[Path]:
@@ -49,7 +50,7 @@ def objects(bucket: TestBucket) -> dict[str, dict[str, str]]:
     """Return the metadata of each instance in the bucket."""
     storage = bucket.storage("pre")
     try:
-        return {info.name: dict(info.metadata) for info in storage.list() if not info.name.startswith(STATE)}
+        return {info.name: dict(info.metadata) for info in storage.list() if not is_of_the_node(info.name)}
     finally:
         storage.close()
 
@@ -194,3 +195,38 @@ def test_a_stop_during_an_outage_is_bounded_and_the_next_run_goes_on(
     with node(tmp_path / "data", bucket) as running:
         assert is_filed(running.data_dir), running.log()
         assert set(objects(bucket)) == names(samples)
+
+
+def test_a_second_node_is_refused_and_may_take_over(bucket: TestBucket, tmp_path: Path) -> None:
+    samples = of_many_series(6)
+    with node(tmp_path / "first", bucket) as first:
+        stored(first, tmp_path / "one", samples[:2])
+        assert is_filed(first.data_dir), first.log()
+        second = node(tmp_path / "second", bucket, node__name="other")
+        second.launch()
+        assert second.wait() == 75
+        assert f'gs://{bucket.name}/pre is written by node "main" on host ' in second.log()
+        second.__exit__()
+        with node(tmp_path / "third", bucket, "--take-over", node__name="heir") as heir:
+            assert 'was taken over from node "main"' in heir.log()
+            lost = 'lease: lost: gs://tests/pre is written by node "heir"'
+            assert any(lost in problem for _ in bounded(60) for problem in problems(first)), first.log()
+            stored(first, tmp_path / "two", samples[2:4])
+            stored(heir, tmp_path / "three", samples[4:])
+            assert is_filed(heir.data_dir), heir.log()
+            assert set(objects(bucket)) == names(samples[:2] + samples[4:])
+            assert len(list((first.data_dir / "spool" / "ready").iterdir())) == 2
+            assert heir.terminate()[0] == 0
+        assert first.terminate()[0] == 0
+    with node(tmp_path / "first", bucket) as again:
+        assert is_filed(again.data_dir), again.log()
+        assert set(objects(bucket)) == names(samples)
+
+
+def test_the_jobs_are_replaced_and_the_lease_goes_on(bucket: TestBucket, tmp_path: Path) -> None:
+    with node(tmp_path / "data", bucket) as running:
+        first = running.pid_of("jobs")
+        os.kill(first, signal.SIGKILL)
+        assert has_ended(first)
+        stored(running, tmp_path / "sent", of_many_series(3))
+        assert is_filed(running.data_dir), running.log()

@@ -156,7 +156,7 @@ class Uploads:
                 "x-upload-content-type": _content_type(upload),
                 "x-upload-content-length": str(upload.source.length),
             },
-            body=_Document(self._document(upload)),
+            body=Document(self._document(upload)),
         )
         session = self._created(upload, answer).headers.get("location", "")
         if not session:
@@ -196,7 +196,7 @@ class Uploads:
             session,
             upload.doing,
             headers={"content-range": content_range},
-            body=part or _Document(b""),
+            body=part or Document(b""),
         )
 
     def _query(self, upload: Upload, upload_type: str) -> dict[str, str]:
@@ -295,7 +295,7 @@ class _Part:
                 return
 
 
-class _Document:
+class Document:
     """A body that is there already."""
 
     def __init__(self, content: bytes) -> None:

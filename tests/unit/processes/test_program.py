@@ -10,7 +10,15 @@ import pytest
 from pacsnode.processes.program import Arguments
 
 WHOLE = Arguments(
-    "pacsnode-worker-1", number=1, parent=2, control=3, listening=4, turns=5, admission=6, with_jobs=True
+    "pacsnode-worker-1",
+    number=1,
+    parent=2,
+    control=3,
+    listening=4,
+    turns=5,
+    admission=6,
+    with_jobs=True,
+    take_over=True,
 )
 
 
