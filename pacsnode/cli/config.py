@@ -46,7 +46,10 @@ def init(*, output: Output, file: Path, force: bool) -> None:
 @pass_program
 def check(program: Program, *, output: Output) -> None:
     """Read the configuration as `serve` would; every mistake is named with its line and exits 78."""
+    from pacsnode.config import check_files
+
     loaded = program.loaded()
+    check_files(loaded)
     keys, peers = len(loaded.origins), len(loaded.config.peers)
     output.result(
         {"correct": True, "file": _file(loaded), "keys_set": keys, "peers": peers},
@@ -91,7 +94,7 @@ def _file(loaded: "Loaded") -> str | None:
 def _effective(loaded: "Loaded") -> Iterator[tuple[str, object, str]]:
     """Yield each key, its value and where it was set."""
     for section, model in _sections(loaded.config):
-        for key in type(model).model_fields:
+        for key in _keys(model):
             name = f"{section}.{key}"
             yield name, _plain(getattr(model, key)), loaded.origins.get(name, "default")
     for section, tables in _lists(loaded.config):
@@ -106,9 +109,10 @@ def _as_toml(loaded: "Loaded") -> Iterator[str]:
 
     for section, model in _sections(loaded.config):
         yield f"[{section}]"
-        for key, field in type(model).model_fields.items():
-            value = written(getattr(model, key), field.metadata)
-            yield f"{key} = {_toml(_plain(value))}  # {loaded.origins.get(f'{section}.{key}', 'default')}"
+        for key in _keys(model):
+            value = _plain(written(getattr(model, key), type(model).model_fields[key].metadata))
+            if value is not None:
+                yield f"{key} = {_toml(value)}  # {loaded.origins.get(f'{section}.{key}', 'default')}"
         yield ""
     for section, tables in _lists(loaded.config):
         for table in tables:
@@ -120,9 +124,23 @@ def _as_toml(loaded: "Loaded") -> Iterator[str]:
             yield ""
 
 
-def _sections(model: "BaseModel") -> Iterator[tuple[str, "BaseModel"]]:
-    values = ((name, getattr(model, name)) for name in type(model).model_fields)
-    return ((name, value) for name, value in values if not isinstance(value, tuple))
+def _sections(model: "BaseModel", above: str = "") -> Iterator[tuple[str, "BaseModel"]]:
+    """Yield each table that comes once, and after it those within it."""
+    for name in _tables(model):
+        table = getattr(model, name)
+        yield f"{above}{name}", table
+        yield from _sections(table, f"{above}{name}.")
+
+
+def _tables(model: "BaseModel") -> list[str]:
+    from pacsnode.config.values import Section
+
+    return [name for name in type(model).model_fields if isinstance(getattr(model, name), Section)]
+
+
+def _keys(model: "BaseModel") -> list[str]:
+    tables = _tables(model)
+    return [key for key in type(model).model_fields if key not in tables]
 
 
 def _lists(model: "BaseModel") -> Iterator[tuple[str, tuple["BaseModel", ...]]]:

@@ -18,8 +18,10 @@ from pydantic import BaseModel, ValidationError
 from pacsnode.config.access import SeesSection
 from pacsnode.config.index import ExtraTag
 from pacsnode.config.model import Config
-from pacsnode.config.values import PlacedError
+from pacsnode.config.tls import TLSSection
+from pacsnode.config.values import PlacedError, Section
 from pacsnode.errors import ConfigError
+from pacsnode.tls import ClientTLS, UnusableFile, client_context
 
 _SYSTEM_FILE = Path("/etc/pacsnode/config.toml")
 _PREFIX = "PACSNODE_"
@@ -50,10 +52,15 @@ class _Settings:
     origins: dict[_Location, str] = field(default_factory=dict)
 
     def set(self, section: str, key: str, value: object, origin: str) -> None:
-        table = self.values.setdefault(section, {})
+        table: Any = self.values
+        *tables, last = (section, *key.split("__"))
+        for name in tables:
+            table = table.setdefault(name, {}) if isinstance(table, dict) else None
         if isinstance(table, dict):
-            table[key] = value
-            self.origins[section, key] = origin
+            table[last] = value
+            for depth in range(2, len(tables) + 1):
+                self.origins.setdefault(tuple(tables[:depth]), origin)
+            self.origins[(*tables, last)] = origin
 
     def origin(self, location: _Location) -> str:
         """Return where the value, or the nearest thing around it, was set."""
@@ -89,12 +96,27 @@ def read(
         places = list(settings.origins.values())  # in the order of the file
         problems.sort(key=lambda problem: places.index(problem[0]) if problem[0] in places else -1)
         raise ConfigError("\n".join(text for _, text in problems)) from None
-    origins = {
-        ".".join(map(str, at)): origin
-        for at, origin in settings.origins.items()
-        if len(at) == 2 and not is_list(str(at[0]))
-    }
-    return Loaded(config, found, origins)
+    origins = {".".join(map(str, at)): origin for at, origin in settings.origins.items() if _is_key(at)}
+    return Loaded(_placed(config, found, environment), found, origins)
+
+
+def check_files(loaded: Loaded) -> None:
+    """Look into the files that the configuration names, if TLS is used; raises `ConfigError` for the first mistake."""
+    tls = loaded.config.dicom.tls.client()
+    if tls == ClientTLS() and not any(section.tls for section in loaded.config.peers):
+        return
+    try:
+        client_context(tls)
+    except UnusableFile as error:
+        key = f"dicom.tls.{error.key}"
+        raise ConfigError(f"{loaded.origins.get(key, 'configuration')}: dicom.tls.{error}") from None
+
+
+def _placed(config: Config, file: Path | None, environment: Mapping[str, str]) -> Config:
+    """Return the configuration with the files that it names in absolute places: beside its own file."""
+    folder = (file.parent if file else Path()).absolute()
+    tls = config.dicom.tls.placed(folder, environment)
+    return config.model_copy(update={"dicom": config.dicom.model_copy(update={"tls": tls})})
 
 
 def search(file: Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -171,7 +193,7 @@ def _parts(key: str) -> list[str]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], tuple[object, str]]]:
-    """Yield what `PACSNODE_SECTION__KEY` sets. A list is written with commas."""
+    """Yield what `PACSNODE_SECTION__KEY` or `PACSNODE_SECTION__TABLE__KEY` sets. A list is written with commas."""
     for name, value in sorted(environment.items()):
         section, separator, key = name.removeprefix(_PREFIX).lower().partition("__")
         if not name.startswith(_PREFIX) or not separator:
@@ -237,6 +259,16 @@ def is_list(section: str) -> bool:
     return section in Config.model_fields and _model_of(section)[1]
 
 
+def _is_key(location: _Location) -> bool:
+    """Return whether this is the place of a value, outside of lists of tables: `section.key`, `section.table.key`."""
+    if not 2 <= len(location) <= 3 or is_list(str(location[0])) or not isinstance(location[-1], str):
+        return False
+    field = _section(location).model_fields.get(location[-1])
+    return field is not None and not (
+        isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+    )
+
+
 def _model_of(section: str) -> tuple[type[BaseModel], bool]:
     """Return the model of a section, and whether the section is a list of them."""
     annotation = Config.model_fields[section].annotation
@@ -251,6 +283,8 @@ def _section(location: _Location) -> type[BaseModel]:
     """Return the model that the last part of the location is a key of."""
     if len(location) == 1:
         return Config
+    if location[:2] == ("dicom", "tls") and len(location) > 2:
+        return TLSSection
     if "sees" in location[:-1]:
         return SeesSection
     if "extra_tags" in location[:-1]:
