@@ -61,10 +61,10 @@ def client_context(tls: ClientTLS) -> ssl.SSLContext:
 
 
 def _load_authorities(context: ssl.SSLContext, path: Path) -> None:
-    text = _read("ca", path)
+    _read("ca", path)
     try:
-        context.load_verify_locations(cadata=text)
-    except (ssl.SSLError, ValueError):
+        context.load_verify_locations(path)
+    except ssl.SSLError:
         raise UnusableFile("ca", path, "holds no certificates in PEM") from None
 
 

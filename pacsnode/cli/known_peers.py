@@ -22,7 +22,6 @@ _COLUMNS = (
     "SEES",
     "CHARACTER SETS",
     "SENT AS",
-    "CALLED BY",
 )
 
 
@@ -85,15 +84,16 @@ def _cells(peer: "Peer") -> list[str]:
         sees or "nothing",
         _character_sets(peer),
         names_of(peer.transfer_syntaxes) if peer.transfer_syntaxes else "stored",
-        peer.calling_ae_title or "-",
     ]
 
 
 def _called_at(peer: "Peer") -> str:
     if not peer.host:
         return "-"
-    subject = f" ({peer.tls.subject})" if peer.tls and peer.tls.subject else ""
-    return f"{peer.host}:{peer.port}{' TLS' if peer.tls else ''}{subject}"
+    at = f"{peer.host}:{peer.port}"
+    if peer.tls:
+        at += f" TLS ({peer.tls.subject})" if peer.tls.subject else " TLS"
+    return f"{at} as {peer.calling_ae_title}" if peer.calling_ae_title else at
 
 
 def _character_sets(peer: "Peer") -> str:

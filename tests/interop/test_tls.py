@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pynetdicom import AE, evt
 
 from pacsnode.dimse import scu
 from pacsnode.dimse.association.requestor import Caller, Remote
@@ -16,8 +17,9 @@ from pacsnode.errors import NetworkError
 from pacsnode.observe import RetrieveEnded
 from pacsnode.tls import ClientTLS
 from tests.certificates import Certificates, Pair
-from tests.interop import dcmtk
+from tests.interop import dcmtk, wire
 from tests.interop.data_sets import ct_image, identifier, written
+from tests.interop.moves import STUDY_MOVE, request_move, wait_until_cancelled
 from tests.interop.nodes import Running, StartNode
 
 _INSTANCES = 4
@@ -74,10 +76,10 @@ def test_echo_to_one_that_wants_our_certificate(
     with _peer(tmp_path / "moved", destination_port, certificates, None, "-rc", "+cf", certificates.ca):
         tls = _tls(certificates, certificate=ours.certificate, private_key=ours.private_key)
         _echo(destination_port, tls)
-        with pytest.raises(NetworkError, match="certificate from us"):
+        with pytest.raises(NetworkError, match=r"wants? a certificate from us"):
             _echo(destination_port, _tls(certificates))
         theirs = certificates.stranger
-        with pytest.raises(NetworkError, match="refuses our certificate"):
+        with pytest.raises(NetworkError, match=r"refuse(s our certificate| ours)"):
             _echo(
                 destination_port,
                 _tls(certificates, certificate=theirs.certificate, private_key=theirs.private_key),
@@ -271,3 +273,68 @@ def test_the_title_that_a_destination_is_called_with(
         assert _move(running).completed == _INSTANCES
     log = (tmp_path / "moved.log").read_text("latin-1")
     assert "GATEWAY" in log
+
+
+@contextmanager
+def _pynetdicom_scp(
+    port: int, certificates: Certificates, handle: Callable[[int, Any], int]
+) -> Iterator[list[str]]:
+    """Run a storage SCP with TLS; yield the SOP Instance UIDs that it has seen."""
+    seen: list[str] = []
+
+    def on_store(event: Any) -> int:
+        seen.append(str(event.request.AffectedSOPInstanceUID))
+        return handle(len(seen), event)
+
+    ae = AE("STORESCP")
+    ae.add_supported_context(wire.CT_IMAGE, [wire.EXPLICIT, wire.IMPLICIT])
+    server = ae.start_server(
+        ("127.0.0.1", port),
+        block=False,
+        evt_handlers=[(evt.EVT_C_STORE, on_store)],
+        ssl_context=certificates.serving(certificates.server),
+    )
+    assert server is not None
+    try:
+        yield seen
+    finally:
+        server.shutdown()
+
+
+def test_move_to_one_that_drops_the_connection_once(
+    certificates: Certificates, destination_port: int, tmp_path: Path, start_node: StartNode
+) -> None:
+    running = _moving(start_node, tmp_path, destination_port, {"ca": str(certificates.ca)})
+
+    def handle(number: int, event: Any) -> int:
+        if number == 2:
+            event.assoc.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+        return 0
+
+    with _pynetdicom_scp(destination_port, certificates, handle) as seen:
+        final = _move(running)
+    assert (final.status, final.completed, final.failed) == (0, _INSTANCES, 0)
+    assert len(seen) == _INSTANCES + 1
+    assert seen[1] == seen[2]
+
+
+def test_a_cancelled_move_stops(
+    certificates: Certificates, destination_port: int, tmp_path: Path, start_node: StartNode
+) -> None:
+    running = _moving(start_node, tmp_path, destination_port, {"ca": str(certificates.ca)})
+    with wire.Wire(running.port) as peer:
+
+        def handle(number: int, event: Any) -> int:
+            peer.send(wire.p_data(wire.pdv(1, wire.c_cancel_rq(5), is_command=True)))
+            wait_until_cancelled()
+            return 0
+
+        with _pynetdicom_scp(destination_port, certificates, handle) as seen:
+            peer.associate([(1, STUDY_MOVE, (wire.EXPLICIT,))])
+            request_move(peer, _ASKED)
+            final = peer.message()
+            while final.status == 0xFF00:
+                final = peer.message()
+            peer.release()
+    assert len(seen) == 1
+    assert final.status == 0xFE00

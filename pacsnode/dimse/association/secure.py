@@ -154,9 +154,9 @@ class SecureTransport(Transport):
             self._reading_waits_for_room = True
             return 0
         except (OSError, ValueError) as error:
-            raise _lost(error) from error
+            raise self._lost(error) from error
         if size == 0:
-            raise ConnectionLost("connection closed by the peer")
+            raise ConnectionLost(f"connection closed by the peer{self._perhaps}")
         self.bytes_received += size
         return size
 
@@ -173,7 +173,7 @@ class SecureTransport(Transport):
                     self._wait(self._readable, deadline)
                     continue
                 except (OSError, ValueError) as error:
-                    raise _lost(error) from error
+                    raise self._lost(error) from error
                 self.bytes_sent += sent
                 rest = rest[sent:]
 
@@ -206,16 +206,22 @@ class SecureTransport(Transport):
         self._say_goodbye()
         super().close()
 
+    def _lost(self, error: Exception) -> ConnectionLost:
+        if isinstance(error, ssl.SSLEOFError):
+            return ConnectionLost(f"connection closed by the peer{self._perhaps}")
+        if isinstance(error, ssl.SSLError):
+            return ConnectionLost(f"connection lost: {_of_ssl(error)}")
+        return ConnectionLost(f"connection lost: {getattr(error, 'strerror', '') or error}{self._perhaps}")
+
+    @property
+    def _perhaps(self) -> str:
+        """With TLS 1.3 our side of the handshake is done before the peer has judged our certificate."""
+        return "" if self.bytes_received else "; it may want a certificate from us, or refuse ours"
+
     def _say_goodbye(self) -> None:
         """Send the close_notify that tells the end from a cut (RFC 8446 6.1), without waiting for the peer's."""
         with suppress(OSError, ValueError):  # it is gone, or was told already
             self._secured.unwrap()
-
-
-def _lost(error: Exception) -> ConnectionLost:
-    if isinstance(error, ssl.SSLError):
-        return ConnectionLost(f"connection lost: {_of_ssl(error)}")
-    return ConnectionLost(f"connection lost: {getattr(error, 'strerror', '') or error}")
 
 
 def _pieces(parts: list[bytes | memoryview]) -> Iterator[bytes | memoryview]:
@@ -227,8 +233,8 @@ def _pieces(parts: list[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     size = 0
     for part in parts:
         rest = memoryview(part)
-        if size + len(rest) > _JOINED_BYTES:
-            room = max(0, _RECORD_BYTES - size) if held else 0
+        if held and size + len(rest) > _JOINED_BYTES:
+            room = max(0, _RECORD_BYTES - size)
             held.append(rest[:room])
             yield b"".join(held)
             held, size, rest = [], 0, rest[room:]
