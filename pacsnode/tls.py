@@ -57,6 +57,8 @@ def client_context(tls: ClientTLS) -> ssl.SSLContext:
         _load_authorities(context, tls.ca)
     if tls.certificate is not None:
         _load_own(context, tls.certificate, tls.private_key)
+    elif tls.private_key is not None:
+        raise UnusableFile("private_key", tls.private_key, "needs certificate beside it")
     return context
 
 

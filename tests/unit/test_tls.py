@@ -82,6 +82,11 @@ def test_a_certificate_without_its_key(certificates: Certificates) -> None:
     assert (key, words.endswith("needs private_key beside it")) == ("certificate", True)
 
 
+def test_a_key_without_its_certificate(certificates: Certificates) -> None:
+    key, words = problem(ClientTLS(None, None, certificates.client.private_key))
+    assert (key, words.endswith("needs certificate beside it")) == ("private_key", True)
+
+
 def test_a_key_with_a_password(certificates: Certificates) -> None:
     key, words = problem(ClientTLS(None, certificates.client.certificate, certificates.locked()))
     assert (key, "has a password" in words) == ("private_key", True)

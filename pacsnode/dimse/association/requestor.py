@@ -27,7 +27,7 @@ from pacsnode.dimse.association.conversation import (
 )
 from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.reader import Reader
-from pacsnode.dimse.association.secure import NameMismatch, SecureTransport, handshake, names_of
+from pacsnode.dimse.association.secure import NameMismatch, SecureTransport, handshake, names_of, shown
 from pacsnode.dimse.association.states import Action, State, on_pdu, unexpected
 from pacsnode.dimse.association.transport import Transport
 from pacsnode.dimse.rules import Timeouts
@@ -146,7 +146,7 @@ def _transport(remote: Remote, seconds: float, deadline: float) -> Transport:
     try:
         return SecureTransport(_secured(remote, context, seconds, deadline))
     except NameMismatch as error:
-        names = ", ".join(_names(remote, context, deadline)) or "another host"
+        names = _names(remote, context, deadline)
         raise NetworkError(
             f"{remote}: no TLS: its certificate is for {names}, not for {remote.host}"
         ) from error
@@ -163,14 +163,14 @@ def _secured(remote: Remote, context: ssl.SSLContext, seconds: float, deadline: 
         raise NetworkError(f"{remote}: {error}") from error
 
 
-def _names(remote: Remote, context: ssl.SSLContext, deadline: float) -> list[str]:
+def _names(remote: Remote, context: ssl.SSLContext, deadline: float) -> str:
     """Return what the peer's certificate is for; a handshake that fails does not tell, so this is one more."""
     context.check_hostname = False
     with suppress(NetworkError):
         left = max(0.001, deadline - time.monotonic())
         with closing(_secured(remote, context, left, deadline)) as secured:
-            return names_of(secured)
-    return []
+            return shown(names_of(secured))
+    return "another host"
 
 
 def _connect(remote: Remote, seconds: float) -> socket.socket:

@@ -4,6 +4,7 @@ The TLS layer keeps bytes of its own: what it has decrypted is not in the socket
 first. It may also have to write before it can go on reading, for a change of keys; whoever waits then waits for room.
 """
 
+import errno
 import select
 import socket
 import ssl
@@ -17,17 +18,23 @@ from pacsnode.errors import NetworkError
 _RECORD_BYTES = 16_384  # of one TLS record at most (RFC 8446 5.1)
 _JOINED_BYTES = 65_536
 
+_MAX_NAMES_SHOWN = 5
+
+_UNKNOWN_AUTHORITY = (
+    "its certificate is from an authority that is not known here (give its certificate as ca)"
+)
 # X509_verify_cert's results, by what an administrator can do.
 _UNVERIFIED = {
     9: "its certificate is not valid yet",
     10: "its certificate has expired",
-    18: "its certificate is self-signed and not in the ca file",
-    19: "its certificate is from an authority that is not known here (give its certificate as ca)",
-    20: "its certificate is from an authority that is not known here (give its certificate as ca)",
-    21: "its certificate is from an authority that is not known here (give its certificate as ca)",
+    18: "its certificate is self-signed and not known here (give it as ca)",
+    19: _UNKNOWN_AUTHORITY,
+    20: _UNKNOWN_AUTHORITY,
+    21: _UNKNOWN_AUTHORITY,
     23: "its certificate is revoked",
     26: "its certificate is not for servers",
 }
+_GONE = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN)
 _NAME_MISMATCHES = (62, 64)  # of a host name, of an address
 
 _NO_TLS = "it speaks no TLS on this port"
@@ -67,16 +74,14 @@ def handshake(
     name = host.partition("%")[0].removesuffix(".")  # neither the zone nor the root is in a certificate
     try:
         secured = context.wrap_socket(connection, server_hostname=name, do_handshake_on_connect=False)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         connection.close()
         raise NetworkError(f"no TLS: {_in_words(error)}") from error
     try:
         _shake(secured, deadline)
         if subject and (found := _common_names(secured)) != [subject]:
-            names = ", ".join(found) or "nobody"
-            raise NetworkError(
-                f"no TLS: its certificate is for {names}, not for {subject} (certificate_subject)"
-            )
+            what = f"its certificate is for {shown(found)}, not for {subject} (certificate_subject)"
+            raise NetworkError(f"no TLS: {what}")
     except BaseException:
         secured.close()
         raise
@@ -88,6 +93,15 @@ def names_of(secured: ssl.SSLSocket) -> list[str]:
     certificate = secured.getpeercert() or {}
     names = [str(entry[1]) for entry in certificate.get("subjectAltName", ())]
     return names or _common_names(secured)
+
+
+def shown(names: list[str]) -> str:
+    """Return the names for a message: somebody else has written them."""
+    texts = [
+        "".join(char if char.isprintable() else "?" for char in name) for name in names[:_MAX_NAMES_SHOWN]
+    ]
+    more = [f"{len(names) - len(texts)} more"] if len(names) > len(texts) else []
+    return ", ".join(texts + more) or "nobody"
 
 
 def _common_names(secured: ssl.SSLSocket) -> list[str]:
@@ -125,7 +139,8 @@ def _wait_for(secured: ssl.SSLSocket, event: int, deadline: float) -> bool:
 
 
 def _in_words(error: Exception) -> str:
-    if isinstance(error, ssl.SSLEOFError | ConnectionResetError | BrokenPipeError):
+    is_gone = getattr(error, "errno", None) in _GONE and not isinstance(error, ssl.SSLError)
+    if is_gone or isinstance(error, ssl.SSLEOFError):
         return "it ends the connection in the handshake; it may speak no TLS, or want a certificate from us"
     return _of_ssl(error) if isinstance(error, ssl.SSLError) else str(getattr(error, "strerror", "") or error)
 

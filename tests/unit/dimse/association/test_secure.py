@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacsnode.dimse.association.endings import ConnectionLost, DeadlinePassed, NodeStopping
-from pacsnode.dimse.association.secure import SecureTransport, _pieces, handshake
+from pacsnode.dimse.association.secure import SecureTransport, _pieces, handshake, shown
 from pacsnode.tls import ClientTLS, client_context
 from tests.certificates import Certificates
 from tests.dimse_peers import loopback_pair, soon
@@ -101,6 +101,12 @@ def test_writes_are_whole_records(sizes: list[int]) -> None:
     assert all(len(piece) >= 16_384 for piece in pieces[:-1])
 
 
+def test_names_are_shown_as_somebody_else_has_written_them() -> None:
+    assert shown([]) == "nobody"
+    assert shown(["a\x1b[2J", "b"]) == "a?[2J, b"
+    assert shown([str(at) for at in range(7)]) == "0, 1, 2, 3, 4, 2 more"
+
+
 def test_what_tls_holds_is_not_waited_for(certificates: Certificates) -> None:
     with ends(certificates) as pair:
         pair.peer.sendall(b"hello")
@@ -114,6 +120,24 @@ def test_what_tls_holds_is_not_waited_for(certificates: Certificates) -> None:
             os.close(wake)
         assert pair.transport.receive_into(memoryview(bytearray(9)), past, is_idle=True) == 3
         assert pair.transport.receive_now(memoryview(bytearray(9))) == 0
+
+
+def test_reading_that_has_to_write_first_waits_for_room(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a change of keys, which the TLS layer answers within a read."""
+    with ends(certificates) as pair:
+        answers = iter([ssl.SSLWantWriteError(), 0])
+
+        def recv_into(_: memoryview) -> int:
+            answer = next(answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(pair.transport._secured, "recv_into", recv_into)
+        with pytest.raises(ConnectionLost, match="closed by the peer"):  # nothing comes, and yet it goes on
+            pair.transport.receive_into(memoryview(bytearray(9)), soon())
 
 
 @pytest.mark.parametrize("seconds", [-1.0, 0.0, 0.05])
