@@ -26,8 +26,8 @@ _OTHERS_OF_ROOT = (
 class ClientTLS:
     """How a peer is called with TLS. Without `ca` the authorities of the system count.
 
-    `certificate` and `private_key` are ours, PEM, both or none, for peers that want to know who calls. `subject` is the
-    Common Name that the peer's certificate has, in place of the host that it is called at.
+    `certificate` and `private_key` are ours, PEM, both or none, for peers that want to know who calls. `subject` is a
+    name that the peer's certificate has, in place of the host that it is called at.
     """
 
     ca: Path | None = None
@@ -66,6 +66,8 @@ def _load_authorities(context: ssl.SSLContext, path: Path) -> None:
     _read("ca", path)
     try:
         context.load_verify_locations(path)
+        # What the administrator trusts need not be a root: a device's own certificate, whoever issued it, will do.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     except ssl.SSLError:
         raise UnusableFile("ca", path, "holds no certificates in PEM") from None
 

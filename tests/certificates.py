@@ -26,6 +26,10 @@ subjectAltName = DNS:localhost, IP:127.0.0.1
 basicConstraints = CA:FALSE
 keyUsage = critical, digitalSignature
 subjectAltName = DNS:elsewhere.example.org, IP:192.0.2.1
+[only_alternative]
+basicConstraints = CA:FALSE
+keyUsage = critical, digitalSignature
+subjectAltName = DNS:Device.example.org, IP:192.0.2.2
 """
 
 
@@ -38,7 +42,10 @@ class Pair:
 
 
 class Certificates:
-    """Files in a folder: `authority` signs the rest but `stranger`, whom `other_authority` signed."""
+    """Files in a folder: `authority` signs the rest but `stranger`, whom `other_authority` signed.
+
+    `nameless` has no Common Name.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,6 +55,7 @@ class Certificates:
         self.other_authority = self._signed("other-authority", "ca", signed_by=None)
         self.server = self._signed("server", "leaf", signed_by=self.authority)
         self.elsewhere = self._signed("elsewhere", "other_host", signed_by=self.authority)
+        self.nameless = self._signed("", "only_alternative", signed_by=self.authority)
         self.expired = self._signed("expired", "leaf", signed_by=self.authority, days=-1)
         self.stranger = self._signed("stranger", "leaf", signed_by=self.other_authority)
         self.client = self._signed("client", "leaf", signed_by=self.authority)
@@ -75,12 +83,11 @@ class Certificates:
         return context
 
     def _signed(self, name: str, extensions: str, *, signed_by: Pair | None, days: int = 2) -> Pair:
-        key, request, certificate = (self.folder / f"{name}.{kind}" for kind in ("key", "csr", "pem"))
+        stem, subject = (name, f"/O=Tests/CN={name}") if name else ("nameless", "/O=Tests")
+        key, request, certificate = (self.folder / f"{stem}.{kind}" for kind in ("key", "csr", "pem"))
         config = ("-config", str(self._config))
         curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-        _openssl(
-            "req", *config, *curve, "-subj", f"/O=Tests/CN={name}", "-keyout", str(key), "-out", str(request)
-        )
+        _openssl("req", *config, *curve, "-subj", subject, "-keyout", str(key), "-out", str(request))
         key.chmod(0o600)
         signer = ("-signkey", str(key))
         if signed_by is not None:

@@ -146,7 +146,7 @@ class PeerSection(Section):
     tls: bool = False
     """Whether it is called with TLS, true or false."""
     certificate_subject: Annotated[str, Field(max_length=64)] = ""
-    """Common Name of its certificate, which need not be for its host then; up to 64 characters."""
+    """A name in its certificate, which need not be for its host then; up to 64 characters."""
 
     @field_validator("host")
     @classmethod

@@ -109,8 +109,29 @@ def test_a_subject_in_place_of_the_host(
 ) -> None:
     with _peer(tmp_path / "moved", destination_port, certificates, certificates.elsewhere):
         _echo(destination_port, _tls(certificates, subject="elsewhere"))
-        with pytest.raises(NetworkError, match=r"is for elsewhere, not for server \(certificate_subject\)"):
+        _echo(destination_port, _tls(certificates, subject="elsewhere.example.org"))
+        names = r"elsewhere, elsewhere\.example\.org, 192\.0\.2\.1"
+        with pytest.raises(NetworkError, match=rf"is for {names}, not for server \(certificate_subject\)"):
             _echo(destination_port, _tls(certificates, subject="server"))
+
+
+def test_a_subject_of_a_certificate_without_a_common_name(
+    certificates: Certificates, destination_port: int, tmp_path: Path
+) -> None:
+    with _peer(tmp_path / "moved", destination_port, certificates, certificates.nameless):
+        for subject in ("device.example.org", "192.0.2.2"):
+            _echo(destination_port, _tls(certificates, subject=subject))
+        with pytest.raises(NetworkError, match=r"is for Device\.example\.org, 192\.0\.2\.2, not for device"):
+            _echo(destination_port, _tls(certificates, subject="device"))
+
+
+def test_a_certificate_that_is_trusted_itself(
+    certificates: Certificates, destination_port: int, tmp_path: Path
+) -> None:
+    with _peer(tmp_path / "moved", destination_port, certificates):
+        _echo(destination_port, _tls(certificates, ca=certificates.server.certificate))
+        with pytest.raises(NetworkError, match="authority that is not known here"):
+            _echo(destination_port, _tls(certificates, ca=certificates.elsewhere.certificate))
 
 
 def test_a_subject_does_not_make_up_for_the_authority(

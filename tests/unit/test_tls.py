@@ -13,6 +13,7 @@ def test_a_context_verifies_and_speaks_nothing_old(certificates: Certificates) -
     context = client_context(ClientTLS(certificates.ca))
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.security_level >= 2, "keys of less than 112 bits, as RSA with 1024 (RFC 9325 4.5)"
     suites = {suite["name"] for suite in context.get_ciphers() if suite["protocol"] == "TLSv1.2"}
     assert suites
     assert all(name.startswith("ECDHE-") and ("GCM" in name or "CHACHA20" in name) for name in suites)

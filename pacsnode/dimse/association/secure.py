@@ -67,8 +67,8 @@ def handshake(
 ) -> ssl.SSLSocket:
     """Return the connection with TLS, once the peer has shown who it is; it belongs to the result.
 
-    With a `subject`, the Common Name of its certificate must be that. Raises `NetworkError` in an administrator's
-    words, `NameMismatch` for the certificate of another host, with the connection closed.
+    With a `subject`, its certificate must have that name, whatever the host is called. Raises `NetworkError` in an
+    administrator's words, `NameMismatch` for the certificate of another host, with the connection closed.
     """
     connection.setblocking(False)  # noqa: FBT003 - the socket module's own signature
     name = host.partition("%")[0].removesuffix(".")  # neither the zone nor the root is in a certificate
@@ -79,7 +79,9 @@ def handshake(
         raise NetworkError(f"no TLS: {_in_words(error)}") from error
     try:
         _shake(secured, deadline)
-        if subject and (found := _common_names(secured)) != [subject]:
+        if subject and not _is_among(
+            subject, found := [*_common_names(secured), *_alternative_names(secured)]
+        ):
             what = f"its certificate is for {shown(found)}, not for {subject} (certificate_subject)"
             raise NetworkError(f"no TLS: {what}")
     except BaseException:
@@ -89,10 +91,8 @@ def handshake(
 
 
 def names_of(secured: ssl.SSLSocket) -> list[str]:
-    """Return the names and addresses that the peer's certificate is for."""
-    certificate = secured.getpeercert() or {}
-    names = [str(entry[1]) for entry in certificate.get("subjectAltName", ())]
-    return names or _common_names(secured)
+    """Return the names and addresses of hosts that the peer's certificate is for."""
+    return _alternative_names(secured) or _common_names(secured)
 
 
 def shown(names: list[str]) -> str:
@@ -107,6 +107,16 @@ def shown(names: list[str]) -> str:
 def _common_names(secured: ssl.SSLSocket) -> list[str]:
     subject = (secured.getpeercert() or {}).get("subject", ())
     return [str(entry[1]) for part in subject for entry in part if entry[0] == "commonName"]
+
+
+def _alternative_names(secured: ssl.SSLSocket) -> list[str]:
+    entries = (secured.getpeercert() or {}).get("subjectAltName", ())
+    return [str(entry[1]) for entry in entries if entry[0] in ("DNS", "IP Address")]
+
+
+def _is_among(subject: str, names: list[str]) -> bool:
+    """Return whether a name is one of these; upper and lower case are the same in both kinds (RFC 5280 7.1, 7.2)."""
+    return subject.casefold() in (name.casefold() for name in names)
 
 
 def _shake(secured: ssl.SSLSocket, deadline: float) -> None:
@@ -163,7 +173,7 @@ class SecureTransport(Transport):
         self._reading_waits_for_room = False
         try:
             size = self._secured.recv_into(view)
-        except ssl.SSLWantReadError:
+        except (ssl.SSLWantReadError, BlockingIOError):  # the second where TLS has ended, in `finish`
             return 0
         except ssl.SSLWantWriteError:
             self._reading_waits_for_room = True
@@ -185,7 +195,7 @@ class SecureTransport(Transport):
                     self._wait(self._writable, deadline)
                     continue
                 except ssl.SSLWantReadError:  # renegotiation is switched off, and nothing else reads to write
-                    self._wait(self._readable, deadline)
+                    super()._wait(self._readable, deadline)  # for the peer, whatever is held already
                     continue
                 except (OSError, ValueError) as error:
                     raise self._lost(error) from error

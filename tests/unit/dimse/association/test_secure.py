@@ -189,6 +189,43 @@ def test_finishing_waits_for_the_peer_and_drops_what_it_still_sends(certificates
         assert not thread.is_alive()
 
 
+def test_finishing_gives_the_peer_time_to_read(certificates: Certificates) -> None:
+    """Closing at once, with bytes of the peer unread, would reset the connection and an A-ABORT with it."""
+    with ends(certificates) as pair:
+        pair.peer.sendall(b"late")
+        pair.transport.send([b"abort"], soon())
+        thread = threading.Thread(target=pair.transport.finish, args=(30,))
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive(), "closed before the peer did"
+        pair.peer.sendall(b"later")
+        assert read(pair.peer, 5) == b"abort"
+        pair.peer.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_finishing_does_not_wait_for_ever(certificates: Certificates) -> None:
+    with ends(certificates) as pair:
+        started = time.monotonic()
+        pair.transport.finish(0.05)
+        assert 0.05 <= time.monotonic() - started < 5
+
+
+def test_a_write_that_has_to_read_first_is_bounded_whatever_tls_holds(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wants_to_read(_: object) -> int:
+        raise ssl.SSLWantReadError
+
+    with ends(certificates) as pair:
+        pair.peer.sendall(b"hello")
+        received(pair.transport, 1, 1)  # the rest is held
+        monkeypatch.setattr(pair.transport._secured, "send", wants_to_read)
+        with pytest.raises(DeadlinePassed):
+            pair.transport.send([b"x"], time.monotonic() + 0.05)
+
+
 def test_a_peer_that_closes(certificates: Certificates) -> None:
     with ends(certificates) as pair:
         pair.peer.sendall(b"x")
