@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pacsnode.cli.output import Output
-from pacsnode.cli.peers import remote
 
 if TYPE_CHECKING:
     from pacsnode.config import Config, Loaded
@@ -88,6 +87,7 @@ class CallerOptions:
 
     def called(self, peer: str, config: "Config") -> "Remote":
         """Return the peer that is meant by its name or address; raises `ConfigError` for files that TLS cannot use."""
+        from pacsnode.cli.peers import remote
         from pacsnode.tls import client_context
 
         called = remote(peer, config, called_ae_title=self.called_ae_title)
