@@ -151,6 +151,7 @@ class Spool:
         self._min_free_bytes = min_free_bytes
         self._max_bytes = max_bytes
         self._is_full = False
+        self._counting = threading.Lock()
         self._counted_until = 0.0  # monotonic: until then it is known whether it is full
         self._now_ms = now_ms
         self._failed = failed
@@ -187,12 +188,15 @@ class Spool:
         return False
 
     def _holds_too_much(self) -> bool:
-        """Add up what waits, at most twice a second and for no more than a twentieth of the time."""
+        """Add up what waits, at most twice a second and for no more than a twentieth of the time, one at a time."""
         started = time.monotonic()
-        if started >= self._counted_until:
-            self._is_full = sum(entry.length for entry in self.entries()) >= self._max_bytes
-            ended = time.monotonic()
-            self._counted_until = ended + max(_COUNT_SECONDS, _COUNT_SHARE * (ended - started))
+        if started >= self._counted_until and self._counting.acquire(blocking=False):
+            try:
+                self._is_full = sum(map(_length_in, self._ready.names())) >= self._max_bytes
+                ended = time.monotonic()
+                self._counted_until = ended + max(_COUNT_SECONDS, _COUNT_SHARE * (ended - started))
+            finally:
+                self._counting.release()
         return self._is_full
 
     def suspect(self, error: Exception) -> None:
@@ -291,3 +295,9 @@ class Spool:
     def close(self) -> None:
         """Let go of the folders."""
         self._ready.close()
+
+
+def _length_in(name: str) -> int:
+    """Return the length that a name of the spool tells, 0 of another."""
+    parts = name.split("-")
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else 0

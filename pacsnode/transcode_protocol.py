@@ -7,7 +7,7 @@ time. No instance goes through the socket, and the program needs no file system.
 
 import json
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 MAX_MESSAGE_BYTES = 4096
 _MAX_WORDS = 400  # of a refusal, which becomes part of an Error Comment
@@ -24,10 +24,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How it went: the length of what was written in bytes, or in words why it cannot be."""
+    """How it went: the length of what was written in bytes, or in words why it cannot be, or not now."""
 
     length: int = 0
     refusal: str = ""
+    is_temporary: bool = False
 
 
 class Nonsense(Exception):
@@ -50,7 +51,7 @@ def receive_order(channel: socket.socket) -> tuple[Order, int, int] | None:
 
 def send_answer(channel: socket.socket, answer: Answer) -> None:
     """Send an answer, its words cut to what fits; raises `OSError`."""
-    channel.send(json.dumps(asdict(Answer(answer.length, answer.refusal[:_MAX_WORDS]))).encode("ascii"))
+    channel.send(json.dumps(asdict(replace(answer, refusal=answer.refusal[:_MAX_WORDS]))).encode("ascii"))
 
 
 def receive_answer(channel: socket.socket) -> Answer | None:
@@ -66,9 +67,9 @@ def receive_answer(channel: socket.socket) -> Answer | None:
         return None
     try:
         said = json.loads(data)
-        length, refusal = said["length"], said["refusal"]
+        length, refusal, is_temporary = said["length"], said["refusal"], said["is_temporary"]
     except (ValueError, TypeError, KeyError) as error:
         raise Nonsense(repr(data[:80])) from error
     if not isinstance(length, int) or not isinstance(refusal, str) or length < 0:
         raise Nonsense(repr(data[:80]))
-    return Answer(length, refusal)
+    return Answer(length, refusal, bool(is_temporary))

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.canary import _no_patient_in_the_log, pytest_configure, pytest_sessionfinish
+from tests.certificates import certificates
 
-__all__ = ["_no_patient_in_the_log", "pytest_configure", "pytest_sessionfinish"]
+__all__ = ["_no_patient_in_the_log", "certificates", "pytest_configure", "pytest_sessionfinish"]
 
 settings.register_profile("pacsnode", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pacsnode")

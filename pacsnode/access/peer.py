@@ -6,6 +6,7 @@ from enum import Enum
 from pacsnode.access.addresses import Sources
 from pacsnode.access.sees import Sees
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
+from pacsnode.tls import ClientTLS
 
 _PADDING = " \0"
 
@@ -66,6 +67,8 @@ class Peer:
     transfer_syntaxes: tuple[
         str, ...
     ] = ()  # what it is sent, in order of preference; as stored if that says nothing
+    calling_ae_title: str = ""  # of ours, when we call it; empty is what the requester of a C-MOVE called
+    tls: ClientTLS | None = None  # how it is called; None is without
 
     def __post_init__(self) -> None:
         if not is_ae_title(comparable_ae_title(self.ae_title)):

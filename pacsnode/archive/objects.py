@@ -72,6 +72,14 @@ class Objects:
 
     def open_checked(self, located: Located) -> Readable:
         """Open an instance whose length and CRC32C are as recorded; raises `DamagedObject` otherwise."""
+        try:
+            return self._opened_checked(located)
+        except DamagedObject:
+            if not self.distrust(located):
+                raise
+            return self._opened_checked(located)
+
+    def _opened_checked(self, located: Located) -> Readable:
         readable = self.open(located)
         try:
             check_length(readable, located)

@@ -126,7 +126,7 @@ class ReadAhead:
         self._ready = deque[Prepared]()
         self._not_ended = bytearray(b"\1" * len(plan))
         self._held_bytes = 0
-        self._is_waiting = self._is_closed = False
+        self._is_waiting = self._is_closed = self._is_given_up = False
         self._is_complete = not plan
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
@@ -180,6 +180,10 @@ class ReadAhead:
         with self._arrived:
             self._not_ended[prepared.number] = 0
             self._let_go(prepared)
+
+    def give_up(self) -> None:
+        """Break off a conversion that is under way: nothing more will be sent."""
+        self._is_given_up = True
 
     def not_ended(self) -> list[Located]:
         """Return the instances that were not released, in the order of the plan."""
@@ -297,11 +301,16 @@ class ReadAhead:
             return
         held = bytes_of(readable, min(readable.length, HEAD_BYTES), 0)
         prepared.offset, prepared.head = 0, memoryview(held)
-        prepared.cost = max(len(held), _LEAST_BYTES)
+        prepared.cost = max(
+            readable.length, _LEAST_BYTES
+        )  # of the disk: no name shows how much is held there
         if readable.length > len(held):
             prepared.readable = readable
         else:
             readable.close()
+
+    def _is_still_wanted(self) -> bool:
+        return not (self._is_closed or self._is_given_up)
 
     def _opened_converted(self, located: Located, wanted: str) -> Readable:
         source = self._open(located)
@@ -310,7 +319,7 @@ class ReadAhead:
             check_crc32c(crc32c_of(source), located)
             offset = located.file_length - located.data_set_length
             stored = located.transfer_syntax_uid
-            return self._convert(source, offset, stored, wanted, lambda: not self._is_closed)
+            return self._convert(source, offset, stored, wanted, self._is_still_wanted)
         finally:
             source.close()
 

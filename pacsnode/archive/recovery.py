@@ -17,7 +17,9 @@ nobody's or decided; of those decided meanwhile,
 - one that was indexed is added once more under the same token, which `Index.add` knows (`Adding.ALREADY`);
 - one that was dropped is gone: `ObjectNotFound`, and there is nothing to do.
 
-One that was filed meanwhile cannot be met: filing and this take turns on one thread. Two entries of one instance, as
+Where a directory is filed into, filing and this take turns on one thread. An uploader may have recorded an entry as
+stored meanwhile and not removed it yet: that is found to be the same by comparing bytes, and it goes once the index is
+synced. Two entries of one instance, as
 when its sender repeats it to another worker while the first one is still here, are found to be the same by
 comparing bytes, in whatever order they come.
 """

@@ -142,6 +142,7 @@ class Store:
         """Index a durable file that a crash left unindexed; it is dropped if it was stored already."""
         outcome = self._index_entry(entry, request, header, data_set)
         if outcome is Outcome.ALREADY_STORED:
+            self._index.sync()  # an uploader may have recorded this very entry as stored a moment ago
             self._spool.remove(entry)
         return outcome
 

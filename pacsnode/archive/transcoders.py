@@ -83,7 +83,7 @@ class Transcoders:
         """
         deadline = time.monotonic() + self._limits.seconds
         try:
-            sink = self._unnamed()
+            sink = self._unnamed(2 * source.length)
         except OSError as error:
             raise OutOfResources(f"nothing can be converted in {self._folder}: {error.strerror}") from error
         try:
@@ -146,7 +146,7 @@ class Transcoders:
                     return length
             except _Left:
                 continue
-            except CannotConvert as error:
+            except (CannotConvert, OutOfResources) as error:
                 is_usable = not isinstance(error, _Died)
                 raise
             finally:
@@ -177,7 +177,7 @@ class Transcoders:
             log.error("a program that converts %s ended: %s", child.at_work_on, ending)
             raise _Died(f"the program that converts it ended: {ending}")
         if answer.refusal:
-            raise CannotConvert(answer.refusal)
+            raise (OutOfResources if answer.is_temporary else CannotConvert)(answer.refusal)
         return answer.length
 
     def _taken(self, deadline: float, is_wanted: Callable[[], bool]) -> "_Child":
@@ -189,8 +189,11 @@ class Transcoders:
                     raise OutOfResources("all programs that convert are at work (transcode.processes)")
             if self._is_closed:
                 raise OutOfResources("the node stops")
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                child = self._idle.pop()
+                if not child.has_ended():  # as they do for want of work
+                    return child
+                self._running -= 1
             self._running += 1
         try:
             return _Child(self._program, self._limits)
@@ -212,12 +215,12 @@ class Transcoders:
         if not is_kept:
             child.end()
 
-    def _unnamed(self) -> int:
-        """Return a file that is gone once it is closed; raises `OSError`, `OutOfResources`."""
+    def _unnamed(self, length: int) -> int:
+        """Return a file that is gone once it is closed, if there is room for it; raises `OSError`, `OutOfResources`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         space = os.statvfs(self._folder)
-        if space.f_bavail * space.f_frsize < self._min_free_bytes:
-            raise OutOfResources(f"free space in {self._folder} is under spool.min_free")
+        if space.f_bavail * space.f_frsize - length < self._min_free_bytes:
+            raise OutOfResources(f"free space in {self._folder} would fall under spool.min_free")
         with tempfile.TemporaryFile(dir=self._folder) as file:
             return os.dup(file.fileno())
 

@@ -1,6 +1,7 @@
 """What is kept: index, spool and storage of a configuration, and the state beside them, opened together."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -192,7 +193,10 @@ def cache_of(config: Config) -> Cache | None:
     if config.storage.bucket is None:
         return None
     make_folder(config.cache.path, "cache.path")
-    return Cache(config.cache.path, max_bytes=config.cache.max_bytes)
+    is_of_the_spool = os.stat(config.cache.path).st_dev == os.stat(config.spool.path).st_dev
+    # Twice what the spool must have, so that it never comes to refuse an image for want of a cache's room.
+    reserve_bytes = 2 * config.spool.min_free if is_of_the_spool else 0
+    return Cache(config.cache.path, max_bytes=config.cache.max_bytes, reserve_bytes=reserve_bytes)
 
 
 def storage_of(config: Config, *, retry: Retry | None = None) -> Storage:

@@ -16,6 +16,7 @@ from pacsnode.assembly.filing import filing_of
 from pacsnode.assembly.leasing import lease_of
 from pacsnode.config import Config
 from pacsnode.dicom.character_sets import AS_SAID, CharacterSetRule
+from pacsnode.errors import StorageAway, StorageRefused
 from pacsnode.jobs.checkpoint import Checkpoint
 from pacsnode.jobs.loop import Loop
 from pacsnode.jobs.reconcile import Reconcile
@@ -63,10 +64,7 @@ class Upkeep:
         if self._filing is not None:
             jobs["filing"] = self._filing.step
         if archive.cache is not None:
-            # Twice what the spool must have, so that it never comes to refuse an image for want of a cache's room.
-            free_bytes = 2 * holdings.config.spool.min_free
-            trim = archive.cache.trim
-            jobs["cache"] = Trimming(lambda free: trim(free_bytes=free), free_bytes=free_bytes).step
+            jobs["cache"] = Trimming(archive.cache.trim).step
         rota = Rota(jobs)
         steps = state.steps(archive.storage, self._is_stopping.is_set) | {"survey": self._survey.step}
         if self._lease is not None:
@@ -87,7 +85,7 @@ class Upkeep:
                 self._lease.resume()
         deadline = time.monotonic() + _RECOVERY_SECONDS
         self._reconcile.ask()
-        while self._reconcile.step_or_raise() == 0.0:
+        while self._recovers():
             if time.monotonic() > deadline:
                 log.warning(
                     "the spool has %d entries that the index does not know yet: until they are looked at, "
@@ -96,6 +94,15 @@ class Upkeep:
                 )
                 break
         self._reconcile.say()
+
+    def _recovers(self) -> bool:
+        """Take a step, and return whether there is more to do; a bucket that is away holds back no start."""
+        try:
+            return self._reconcile.step_or_raise() == 0.0
+        except (StorageAway, StorageRefused) as error:
+            log.warning("what the spool has may be stored already, which is found out later: %s", error)
+            self._reconcile.ask()
+            return False
 
     def start(self, number: int = 0) -> int:
         """Begin to work in the background, which begins a run of the node; return the snapshot's number.

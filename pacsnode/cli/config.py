@@ -46,7 +46,10 @@ def init(*, output: Output, file: Path, force: bool) -> None:
 @pass_program
 def check(program: Program, *, output: Output) -> None:
     """Read the configuration as `serve` would; every mistake is named with its line and exits 78."""
+    from pacsnode.config import check_files
+
     loaded = program.loaded()
+    check_files(loaded)
     keys, peers = len(loaded.origins), len(loaded.config.peers)
     output.result(
         {"correct": True, "file": _file(loaded), "keys_set": keys, "peers": peers},
@@ -107,8 +110,9 @@ def _as_toml(loaded: "Loaded") -> Iterator[str]:
     for section, model in _sections(loaded.config):
         yield f"[{section}]"
         for key in _keys(model):
-            value = written(getattr(model, key), type(model).model_fields[key].metadata)
-            yield f"{key} = {_toml(_plain(value))}  # {loaded.origins.get(f'{section}.{key}', 'default')}"
+            value = _plain(written(getattr(model, key), type(model).model_fields[key].metadata))
+            if value is not None:
+                yield f"{key} = {_toml(value)}  # {loaded.origins.get(f'{section}.{key}', 'default')}"
         yield ""
     for section, tables in _lists(loaded.config):
         for table in tables:

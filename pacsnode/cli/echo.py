@@ -3,7 +3,7 @@
 import click
 
 from pacsnode.cli.output import Output
-from pacsnode.cli.peers import refused, remote
+from pacsnode.cli.peers import refused
 from pacsnode.cli.program import CallerOptions, Program, caller_options, json_option, pass_program
 
 
@@ -17,9 +17,9 @@ def echo(program: Program, *, output: Output, options: CallerOptions, peer: str)
     from pacsnode.dimse import scu
 
     config = program.config()
-    called = remote(peer, config, called_ae_title=options.called_ae_title)
+    called = options.called(peer, config)
     try:
-        seconds = scu.echo(options.caller(config), called)
+        seconds = scu.echo(options.caller(config, peer), called)
     except scu.RemoteFailure as failure:
         raise refused(called, failure) from None
     output.result(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pacsnode.cli.output import Output, counted
-from pacsnode.cli.peers import refused, remote
+from pacsnode.cli.peers import refused
 from pacsnode.cli.program import (
     CallerOptions,
     Program,
@@ -136,11 +136,11 @@ def _ask(
     from pacsnode.dimse import scu
 
     config = program.config()
-    called = remote(peer, config, called_ae_title=options.called_ae_title)
+    called = options.called(peer, config)
     columns = shown_keywords(identifier)
     matches, declined = 0, list[str]()
     answers = scu.find(
-        options.caller(config),
+        options.caller(config, peer),
         called,
         identifier,
         patient_root=patient_root,

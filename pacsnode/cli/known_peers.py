@@ -36,7 +36,7 @@ def peers() -> None:
 def list_peers(program: Program, *, output: Output) -> None:
     """List the peers of the configuration: from where each may call, what it may do and what it sees."""
     config = program.config()
-    known = [section.peer(check_host=config.access.check_peer_host) for section in config.peers]
+    known = config.known_peers()
     with output.table("peer", _COLUMNS) as table:
         for peer in known:
             table.row(_cells(peer), _fields(peer))
@@ -62,6 +62,9 @@ def _fields(peer: "Peer") -> dict[str, object]:
         "default_character_set": list(peer.character_sets.default) or None,
         "character_set": list(peer.character_sets.override or ()) or None,
         "transfer_syntaxes": list(peer.transfer_syntaxes) or None,
+        "calling_ae_title": peer.calling_ae_title or None,
+        "tls": peer.tls is not None,
+        "certificate_subject": peer.tls.subject or None if peer.tls else None,
     }
 
 
@@ -73,7 +76,7 @@ def _cells(peer: "Peer") -> list[str]:
     return [
         peer.name,
         peer.ae_title,
-        f"{peer.host}:{peer.port}" if peer.host else "-",
+        _called_at(peer),
         "anywhere" if peer.sources is None else str(peer.sources) or "nowhere",
         ", ".join(_allowed(peer)) or "nothing",
         str(peer.max_associations or "-"),
@@ -82,6 +85,15 @@ def _cells(peer: "Peer") -> list[str]:
         _character_sets(peer),
         names_of(peer.transfer_syntaxes) if peer.transfer_syntaxes else "stored",
     ]
+
+
+def _called_at(peer: "Peer") -> str:
+    if not peer.host:
+        return "-"
+    at = f"{peer.host}:{peer.port}"
+    if peer.tls:
+        at += f" TLS ({peer.tls.subject})" if peer.tls.subject else " TLS"
+    return f"{at} as {peer.calling_ae_title}" if peer.calling_ae_title else at
 
 
 def _character_sets(peer: "Peer") -> str:

@@ -52,7 +52,7 @@ def remote(text: str, config: "Config", *, called_ae_title: str | None = None) -
         )
     if not peer.is_destination:
         raise click.UsageError(f"peer {text!r} has no host in the configuration, so it cannot be called")
-    return Remote(checked_ae_title(called_ae_title or peer.ae_title), peer.host, peer.port)
+    return Remote(checked_ae_title(called_ae_title or peer.ae_title), peer.host, peer.port, peer.tls)
 
 
 def refused(called: "Remote", failure: "RemoteFailure") -> CommandFailed:

@@ -5,7 +5,7 @@ completion stay quick.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from pacsnode.cli.output import Output
 
 if TYPE_CHECKING:
     from pacsnode.config import Config, Loaded
-    from pacsnode.dimse.scu import Caller
+    from pacsnode.dimse.scu import Caller, Remote
+    from pacsnode.tls import ClientTLS
 
 _Command = Callable[..., Any]
 
@@ -79,20 +80,45 @@ class CallerOptions:
     max_pdu: int | None
     timeout_seconds: float | None
     dimse_timeout_seconds: float | None
+    with_tls: bool
+    tls_ca: Path | None
+    tls_certificate: Path | None
+    tls_key: Path | None
 
-    def caller(self, config: "Config") -> "Caller":
-        """Return who calls, and with which limits."""
+    def called(self, peer: str, config: "Config") -> "Remote":
+        """Return the peer that is meant by its name or address; raises `ConfigError` for files that TLS cannot use."""
+        from pacsnode.cli.peers import remote
+        from pacsnode.tls import client_context
+
+        called = remote(peer, config, called_ae_title=self.called_ae_title)
+        tls = self._tls(config, called.tls)
+        if tls is not None:
+            client_context(tls)
+        return replace(called, tls=tls)
+
+    def _tls(self, config: "Config", configured: "ClientTLS | None") -> "ClientTLS | None":
+        own = (self.tls_certificate, self.tls_key)
+        if not (self.with_tls or self.tls_ca or any(own)):
+            return configured
+        tls = configured or config.dicom.tls.client()
+        if any(own):  # they belong together
+            tls = replace(tls, certificate=self.tls_certificate, private_key=self.tls_key)
+        return replace(tls, ca=self.tls_ca) if self.tls_ca else tls
+
+    def caller(self, config: "Config", peer: str) -> "Caller":
+        """Return who calls the peer, and with which limits."""
         from pacsnode.dimse.scu import Caller
 
-        dicom = config.dicom
+        dicom, known = config.dicom, config.peer(peer)
         return Caller(
-            ae_title=self.calling_ae_title or dicom.ae_title,
+            ae_title=self.calling_ae_title or (known and known.calling_ae_title) or dicom.ae_title,
             max_pdu_bytes=self.max_pdu or dicom.max_pdu,
             acse_timeout_seconds=self.timeout_seconds or dicom.acse_timeout,
             dimse_timeout_seconds=self.dimse_timeout_seconds or dicom.dimse_timeout,
         )
 
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _CALLER_OPTIONS = (
     click.option("-aet", "--aet", "calling_ae_title", metavar="AET", help="Call as this AE title."),
     click.option("-aec", "--aec", "called_ae_title", metavar="AET", help="Call the peer by this AE title."),
@@ -105,6 +131,10 @@ _CALLER_OPTIONS = (
         "-td", "--dimse-timeout", "dimse_timeout_seconds", type=click.FloatRange(0, min_open=True),
         metavar="SECONDS", help="Time for each response.",
     ),
+    click.option("--tls", "with_tls", is_flag=True, help="Call with TLS, with the files of [dicom.tls]."),
+    click.option("--tls-ca", type=_FILE, metavar="FILE", help="Authorities to trust, PEM; implies --tls."),
+    click.option("--tls-certificate", type=_FILE, metavar="FILE", help="Certificate of ours, PEM."),
+    click.option("--tls-key", type=_FILE, metavar="FILE", help="Private key of it, PEM, mode 0600."),
 )  # fmt: skip
 
 

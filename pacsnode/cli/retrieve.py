@@ -8,7 +8,7 @@ import click
 
 from pacsnode.cli.exit_codes import ExitCode
 from pacsnode.cli.output import Output, counted, printable, status_text
-from pacsnode.cli.peers import checked_ae_title, remote
+from pacsnode.cli.peers import checked_ae_title
 from pacsnode.cli.program import CallerOptions, Program, caller_options, json_option, pass_program
 from pacsnode.cli.syntaxes import transfer_syntax_option
 
@@ -69,11 +69,11 @@ def get(
     from pacsnode.dimse import scu
 
     config = program.config()
-    called = remote(peer, config, called_ae_title=options.called_ae_title)
+    called = options.called(peer, config)
     identifier, patient_root = _identifier(patient, studies, series, images)
     folder.mkdir(parents=True, exist_ok=True)
     answers = scu.get(
-        options.caller(config),
+        options.caller(config, peer),
         called,
         identifier,
         patient_root=patient_root,
@@ -106,12 +106,12 @@ def move(
     from pacsnode.dimse import scu
 
     config = program.config()
-    called = remote(peer, config, called_ae_title=options.called_ae_title)
+    called = options.called(peer, config)
     configured = config.peer(destination)
     ae_title = configured.ae_title if configured else checked_ae_title(destination)
     identifier, patient_root = _identifier(patient, studies, series, images)
     answers = scu.move(
-        options.caller(config), called, identifier, patient_root=patient_root, destination=ae_title
+        options.caller(config, peer), called, identifier, patient_root=patient_root, destination=ae_title
     )
     _report(output, answers, done=f"sent to {ae_title}", verb="moving")
 

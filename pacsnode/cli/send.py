@@ -12,7 +12,6 @@ import click
 from pacsnode.cli.exit_codes import ExitCode
 from pacsnode.cli.files import find_files
 from pacsnode.cli.output import Output, counted, printable, status_text
-from pacsnode.cli.peers import remote
 from pacsnode.cli.program import CallerOptions, Program, caller_options, json_option, pass_program
 from pacsnode.cli.syntaxes import transfer_syntax_option
 
@@ -82,7 +81,7 @@ def send(
     from pacsnode.dimse import scu
 
     config = program.config()
-    called = remote(peer, config, called_ae_title=options.called_ae_title)
+    called = options.called(peer, config)
     found = find_files(paths)
     if not found.paths:
         raise click.UsageError("there is no DICOM file in what was named")
@@ -93,7 +92,7 @@ def send(
         output.progress("sending", len(found.paths)) as progress,
     ):
         results = scu.send(
-            options.caller(config),
+            options.caller(config, peer),
             called,
             found.paths,
             transfer_syntax=transfer_syntax or "",

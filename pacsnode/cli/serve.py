@@ -49,16 +49,20 @@ def serve(
         "storage__url": storage,
         "access__unknown_peers": "all" if allow_all else None,
     }
+    from pacsnode.config import check_files
+
     loaded = program.loaded(**options)
+    check_files(loaded)
     config = loaded.config
     if take_over and config.storage.bucket is None:
         raise click.UsageError(f"--take-over is for a bucket; storage.url is {config.storage.url}")
 
     def read() -> "Config":
         """Read the file again that was read first, and set the same options."""
-        now = Program(loaded.file or program.config_file).config(**options)
-        log_as_configured(now)
-        return now
+        again = Program(loaded.file or program.config_file).loaded(**options)
+        check_files(again)
+        log_as_configured(again.config)
+        return again.config
 
     def ready(at: "Listening") -> None:
         output.item(

@@ -1,5 +1,6 @@
 """Who this node is to whom: its further AE titles, its peers, and what each may do and see."""
 
+from dataclasses import replace
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
@@ -17,6 +18,9 @@ from pacsnode.dicom.character_sets import (
 )
 from pacsnode.dicom.syntax_names import transfer_syntax
 from pacsnode.duplicates import DuplicatePolicy
+from pacsnode.tls import ClientTLS
+
+_WITHOUT_FILES = ClientTLS()
 
 
 def _one_or_several(value: object) -> object:
@@ -137,6 +141,12 @@ class PeerSection(Section):
     """What it finds and retrieves: a table, or a list of tables of which one suffices; else everything."""
     transfer_syntaxes: TransferSyntaxes = ()
     """What it is sent, a list of names or UIDs in order of preference; else as stored, else uncompressed."""
+    calling_ae_title: AETitle | None = None
+    """AE title of ours that it is called with, 1 to 16 printable ASCII characters; else what a C-MOVE came to."""
+    tls: bool = False
+    """Whether it is called with TLS, true or false."""
+    certificate_subject: Annotated[str, Field(max_length=64)] = ""
+    """A name in its certificate, which need not be for its host then; up to 64 characters."""
 
     @field_validator("host")
     @classmethod
@@ -152,14 +162,20 @@ class PeerSection(Section):
             raise ValueError('expected a name without "@", ":" and spaces')
         return value
 
+    @model_validator(mode="after")
+    def _has_a_certificate(self) -> Self:
+        if self.certificate_subject and not self.tls:
+            raise ValueError("certificate_subject is for peers that are called with tls = true")
+        return self
+
     def sources(self, *, check_host: bool) -> Sources | None:
         """Return from where it may call; None is from anywhere."""
         if self.addresses is not None:
             return Sources.parse(self.addresses)
         return Sources.parse((self.host,), key="host") if check_host and self.host else None
 
-    def peer(self, *, check_host: bool = False) -> Peer:
-        """Return the peer as the access policy knows it."""
+    def peer(self, *, check_host: bool = False, tls: ClientTLS = _WITHOUT_FILES) -> Peer:
+        """Return the peer as the access policy knows it; `tls` are the files for those that are called with TLS."""
         destinations = self.move_destinations
         return Peer(
             name=self.name or self.ae_title,
@@ -175,4 +191,6 @@ class PeerSection(Section):
             move_destinations=None if destinations is None else frozenset(destinations),
             sees=_sees(self.sees),
             transfer_syntaxes=self.transfer_syntaxes,
+            calling_ae_title=self.calling_ae_title or "",
+            tls=replace(tls, subject=self.certificate_subject) if self.tls else None,
         )

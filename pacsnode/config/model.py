@@ -19,6 +19,7 @@ from pacsnode.config.access import AccessSection, AETitleSection, PeerSection
 from pacsnode.config.index import IndexSection
 from pacsnode.config.quantities import Duration, Size
 from pacsnode.config.storage import StorageSection
+from pacsnode.config.tls import TLSSection
 from pacsnode.config.values import AETitle, AETitles, PlacedError, Port, WholeNumber
 from pacsnode.config.values import Section as _Section
 from pacsnode.dicom.attributes import STANDARD, Catalogue
@@ -98,6 +99,8 @@ class DicomSection(_Section):
     """Whether associations that call another AE title are rejected, true or false."""
     private_sop_classes: bool = True
     """Whether storage of private SOP classes is accepted, true or false."""
+    tls: TLSSection = Field(default_factory=TLSSection)
+    """Files for calling peers with TLS, a table."""
 
 
 class LimitsSection(_Section):
@@ -255,7 +258,7 @@ class Config(_Section):
         own = CalledTitle(dicom.ae_title, aliases)
         return Policy(
             (own, *(section.called_title() for section in self.ae_titles)),
-            (section.peer(check_host=access.check_peer_host) for section in self.peers),
+            self.known_peers(),
             access.unknown_peers,
             check_called_ae=dicom.check_called_ae,
         )
@@ -273,9 +276,14 @@ class Config(_Section):
             for title in section.called_title().all_titles
         }
 
+    def known_peers(self) -> tuple[Peer, ...]:
+        """Return the peers as the access policy knows them."""
+        check_host, tls = self.access.check_peer_host, self.dicom.tls.client()
+        return tuple(section.peer(check_host=check_host, tls=tls) for section in self.peers)
+
     def peer(self, name: str) -> Peer | None:
         """Return the peer with this name."""
-        return next((peer for peer in (section.peer() for section in self.peers) if peer.name == name), None)
+        return next((peer for peer in self.known_peers() if peer.name == name), None)
 
     @classmethod
     def schema_document(cls) -> dict[str, Any]:

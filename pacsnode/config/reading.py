@@ -19,8 +19,10 @@ from pacsnode.config.access import SeesSection
 from pacsnode.config.index import ExtraTag
 from pacsnode.config.model import Config
 from pacsnode.config.storage import GcsSection
+from pacsnode.config.tls import TLSSection
 from pacsnode.config.values import PlacedError, Section
 from pacsnode.errors import ConfigError
+from pacsnode.tls import ClientTLS, UnusableFile, client_context
 
 _SYSTEM_FILE = Path("/etc/pacsnode/config.toml")
 _PREFIX = "PACSNODE_"
@@ -96,7 +98,26 @@ def read(
         problems.sort(key=lambda problem: places.index(problem[0]) if problem[0] in places else -1)
         raise ConfigError("\n".join(text for _, text in problems)) from None
     origins = {".".join(map(str, at)): origin for at, origin in settings.origins.items() if _is_key(at)}
-    return Loaded(config, found, origins)
+    return Loaded(_placed(config, found, environment), found, origins)
+
+
+def check_files(loaded: Loaded) -> None:
+    """Look into the files that the configuration names, if TLS is used; raises `ConfigError` for the first mistake."""
+    tls = loaded.config.dicom.tls.client()
+    if tls == ClientTLS() and not any(section.tls for section in loaded.config.peers):
+        return
+    try:
+        client_context(tls)
+    except UnusableFile as error:
+        key = f"dicom.tls.{error.key}"
+        raise ConfigError(f"{loaded.origins.get(key, 'configuration')}: dicom.tls.{error}") from None
+
+
+def _placed(config: Config, file: Path | None, environment: Mapping[str, str]) -> Config:
+    """Return the configuration with the files that it names in absolute places: beside its own file."""
+    folder = (file.parent if file else Path()).absolute()
+    tls = config.dicom.tls.placed(folder, environment)
+    return config.model_copy(update={"dicom": config.dicom.model_copy(update={"tls": tls})})
 
 
 def search(file: Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -265,6 +286,8 @@ def _section(location: _Location) -> type[BaseModel]:
         return Config
     if "gcs" in location[:-1]:
         return GcsSection
+    if location[:2] == ("dicom", "tls") and len(location) > 2:
+        return TLSSection
     if "sees" in location[:-1]:
         return SeesSection
     if "extra_tags" in location[:-1]:

@@ -115,8 +115,6 @@ class Forward:
             return self._source.read(length)
         while not self._inflater.eof:
             deflated = self._rest or self._source.read(_CHUNK_BYTES)
-            if not deflated:
-                raise UnreadableDataSet("the deflated data set ends early")
             try:
                 piece = self._inflater.decompress(deflated, length)
             except zlib.error as error:
@@ -127,6 +125,8 @@ class Forward:
                 raise UnreadableDataSet("the data set inflates to more than what is taken")
             if piece:
                 return piece
+            if not deflated and not self._inflater.eof:  # nor did it hold anything back
+                raise UnreadableDataSet("the deflated data set ends early")
         return b""
 
 

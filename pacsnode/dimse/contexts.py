@@ -13,6 +13,7 @@ from functools import lru_cache
 from pynetdicom import sop_class
 
 from pacsnode.access.peer import Service
+from pacsnode.dicom.convertible import can_convert
 from pacsnode.dicom.query import InformationModel, Options
 from pacsnode.dicom.uid import (
     EXPLICIT_VR_BIG_ENDIAN,
@@ -180,6 +181,8 @@ def _storage_transfer_syntaxes(
     if not is_sent_to_us and (wanted := [uid for uid in preferred if uid in accepted]):
         return wanted
     uncompressed = [uid for uid in _UNCOMPRESSED if uid in accepted]
+    if accepted and not is_sent_to_us and not can_convert(accepted[0], EXPLICIT_VR_LITTLE_ENDIAN):
+        return accepted  # a video, of which nothing else is made: it was not put first for nothing
     if uncompressed and (not is_sent_to_us or accepted[0] in _UNCOMPRESSED):
         return uncompressed
     return accepted

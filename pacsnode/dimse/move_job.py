@@ -106,6 +106,7 @@ class MoveJob:
     def cancel(self) -> None:
         """Stop after the instances that are being sent."""
         self._is_cancelled.set()
+        self.ahead.give_up()
 
     def cut(self) -> None:
         """Break off what is being sent."""
@@ -193,6 +194,7 @@ class MoveJob:
     def give_up(self, reason: str) -> None:
         """Send nothing more; what is left has failed."""
         self._given_up = self._given_up or reason
+        self.ahead.give_up()
 
     def wait(self, seconds: float) -> None:
         """Wait, but no longer than until the job is cancelled."""

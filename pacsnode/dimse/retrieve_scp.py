@@ -260,11 +260,12 @@ class MoveSCP:
 
 
 def _order(retrieving: _Retrieving, rules: Rules, peer: Peer) -> Order:
-    """Return what to do: we call with the title that the requestor called."""
+    """Return what to do: we call with the title that the requestor called, unless the peer is to see another."""
     parties, timeouts = retrieving.conversation.parties, rules.timeouts
+    calling = peer.calling_ae_title or parties.called_ae_title
     return Order(
-        caller=Caller(parties.called_ae_title, rules.max_pdu_bytes, timeouts.acse, timeouts.dimse),
-        destination=Remote(peer.ae_title, peer.host, peer.port),
+        caller=Caller(calling, rules.max_pdu_bytes, timeouts.acse, timeouts.dimse),
+        destination=Remote(peer.ae_title, peer.host, peer.port, peer.tls),
         originator=MoveOriginator(parties.calling_ae_title, retrieving.message.command.message_id),
         priority=retrieving.priority,
         associations=min(peer.max_associations, MOST_LINES) or 1,

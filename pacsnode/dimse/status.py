@@ -17,6 +17,8 @@ from pacsnode.errors import (
     QueryTooLarge,
     ReceivingOnly,
     RequestError,
+    StorageAway,
+    StorageRefused,
     TemporaryError,
     UnreadableDataSet,
 )
@@ -79,6 +81,7 @@ class RetrieveStatus(IntEnum):
 
 
 _RECEIVING_ONLY = "the node's state is damaged or missing, it receives only"
+_STORAGE_AWAY = "the storage is away, send again later"
 
 _STORAGE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
     (
@@ -92,6 +95,8 @@ _STORAGE: tuple[tuple[type[PacsNodeError], int, str], ...] = (
     (UnreadableDataSet, StorageStatus.CANNOT_UNDERSTAND, "the data set cannot be understood"),
     (RequestError, StorageStatus.CANNOT_UNDERSTAND, "the data set cannot be understood"),
     (OutOfResources, StorageStatus.OUT_OF_RESOURCES, "out of resources, send again later"),
+    (StorageAway, StorageStatus.OUT_OF_RESOURCES, _STORAGE_AWAY),
+    (StorageRefused, StorageStatus.OUT_OF_RESOURCES, _STORAGE_AWAY),
     (PacsNodeError, GeneralStatus.PROCESSING_FAILURE, "not stored, send again later"),
 )
 _FIND: tuple[tuple[type[PacsNodeError], int, str], ...] = (

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pacsnode.archive.read_ahead import NOT_WANTED, Prepared, ReadAhead
 from pacsnode.archive.retrieve import SubOperations
 from pacsnode.dicom.syntax_names import name_of, names_of
+from pacsnode.dicom.uid import is_encapsulated
 from pacsnode.dimse.association.conversation import Context, Conversation
 from pacsnode.dimse.association.sender import MoveOriginator, Outgoing, Sender
 from pacsnode.dimse.choosing import chosen
@@ -58,6 +59,8 @@ class InstanceSender:
         wanted = self.wanted_in(kind_of(located))
         if wanted is not None and not prepared.refusal and prepared.transfer_syntax not in accepted:
             ahead.converted(prepared, wanted)  # it was read before this association was there
+        if prepared.is_unconvertible:
+            self._have_otherwise(prepared, ahead)
         context = accepted.get(prepared.transfer_syntax)
         if wanted is None or context is None or prepared.refusal:
             self._not_sent(prepared, tuple(accepted))
@@ -72,6 +75,20 @@ class InstanceSender:
         answer = self._sender.store(context, outgoing, originator=self._originator, priority=self._priority)
         self._count(prepared, answer.status)
         return True
+
+    def _have_otherwise(self, prepared: Prepared, ahead: ReadAhead) -> None:
+        """Have an instance in another way that could not be converted as its peer's list has it, if there is one."""
+        stored = prepared.located.transfer_syntax_uid
+        others = [
+            one for one in self._accepted(prepared.located.sop_class_uid) if one != prepared.transfer_syntax
+        ]
+        wanted, words = chosen(stored, others), prepared.refusal
+        if wanted is None or is_encapsulated(wanted) != is_encapsulated(stored):
+            return
+        prepared.refusal, prepared.is_unconvertible = "", False
+        ahead.converted(prepared, wanted)
+        if prepared.refusal:
+            prepared.refusal = words
 
     def _accepted(self, sop_class: str) -> dict[str, Context]:
         if sop_class not in self._contexts:

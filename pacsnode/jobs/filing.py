@@ -19,6 +19,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from pacsnode.archive.custody import Custody
@@ -206,14 +207,12 @@ class Filing:
     def _leave(self, entry: Entry, located: Located) -> None:
         """Remove a spool entry, whose bytes are in the storage."""
         if self._keep is not None:
-            try:
+            with suppress(PacsNodeError):  # it is kept for speed only
                 source = self._spool.open(entry)
-            except PacsNodeError:
-                return
-            try:
-                self._keep(located, source)
-            finally:
-                source.close()
+                try:
+                    self._keep(located, source)
+                finally:
+                    source.close()
         self._spool.remove(entry)
 
     def _file(self, located: Located) -> bool:

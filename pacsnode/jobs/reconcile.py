@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pacsnode.archive.custody import Custody
 from pacsnode.archive.recovery import Recovery
 from pacsnode.archive.store import Store
-from pacsnode.errors import TemporaryError
+from pacsnode.errors import StorageRefused, TemporaryError
 from pacsnode.index.base import Index
 from pacsnode.spool import Spool
 
@@ -49,7 +49,7 @@ class Reconcile:
         """Deal with some entries; return after how many seconds to come again (0: at once)."""
         try:
             return self.step_or_raise()
-        except TemporaryError as error:
+        except (TemporaryError, StorageRefused) as error:
             log.warning("what a process has left in the spool is looked at again in 30 s: %s", error)
             self._asked.set()
             return _IDLE_SECONDS

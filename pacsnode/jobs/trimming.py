@@ -11,14 +11,11 @@ class Trimming:
 
     def __init__(
         self,
-        trim: Callable[[int], int],
+        trim: Callable[[], int],
         *,
-        free_bytes: int,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`trim` is told how much of the disk is to be free."""
         self._trim = trim
-        self._free_bytes = free_bytes
         self._now = now
         self._due = now()
 
@@ -27,6 +24,6 @@ class Trimming:
         started = self._now()
         if started < self._due:
             return self._due - started
-        self._trim(self._free_bytes)
+        self._trim()
         self._due = self._now() + max(_EVERY_SECONDS, 20 * (self._now() - started))
         return self._due - self._now()

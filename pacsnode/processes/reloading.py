@@ -36,6 +36,7 @@ KEYS: Mapping[str, TakenOver] = MappingProxyType(
         "dicom.network_timeout": _NEXT,
         "dicom.check_called_ae": _NEXT,
         "dicom.private_sop_classes": _NEXT,
+        "dicom.tls": _NEXT,
         "limits.max_dataset": _NEXT,
         "limits.per_ip": _NEXT,
         "limits.per_ae": _NEXT,

@@ -42,6 +42,8 @@ def node_report(status: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     said = [process["report"] for process in status["processes"]]
     for one in said:
         report |= {part: found for part, found in one.items() if part not in _NO_PARTS}
+    if converting := [one["transcode"] for one in said if "transcode" in one]:
+        report["transcode"] = _sum(converting)
     if filing := [one["filing"] for one in said if "filing" in one]:
         report["filing"] = _together(filing)
     report |= {part: _sum([one[part] for one in said if part in one]) for part in _COUNTED}

@@ -13,13 +13,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import google_crc32c
 
 from pacsnode.durable import DurableFolder, write_all
-from pacsnode.errors import DamagedObject, TemporaryError
+from pacsnode.errors import DamagedObject
 from pacsnode.storage.base import Readable
 from pacsnode.storage.files import FileReadable
 from pacsnode.storage.reading import chunks_of
@@ -55,10 +56,11 @@ class _Download:
 class Cache:
     """The folder. Any thread may call any method."""
 
-    def __init__(self, path: Path, *, max_bytes: int) -> None:
-        """Create the folder (0700) if need be; raises `PermanentError`."""
+    def __init__(self, path: Path, *, max_bytes: int, reserve_bytes: int = 0) -> None:
+        """Create the folder (0700) if need be; raises `PermanentError`. So much of the disk is left to others."""
         self._folder = DurableFolder(path)
         self._max_bytes = max_bytes
+        self._reserve_bytes = reserve_bytes
         self._downloads: dict[str, _Download] = {}
         self._lock = threading.Lock()
         self.hits = self.misses = 0
@@ -73,10 +75,10 @@ class Cache:
             if is_ours:
                 return self._fetched(wanted, fetch, download)
             if not download.is_over.wait(_WAIT_SECONDS):
-                raise TemporaryError(f"object {wanted.name} does not arrive")
+                break  # it is large, or hangs
             if download.error is not None:
                 raise download.error
-        return fetch()  # it was fetched, and had to make room at once
+        return fetch()  # or it had to make room at once
 
     def keep(self, wanted: Wanted, source: FileReadable) -> None:
         """Keep a file that holds an object already, if it is on the same disk: then nothing is copied."""
@@ -93,12 +95,12 @@ class Cache:
             return False
         return True
 
-    def trim(self, *, free_bytes: int = 0) -> int:
-        """Remove files until the limit is kept and so much of the disk is free; return the bytes removed."""
+    def trim(self) -> int:
+        """Remove files until the limit and the reserve are kept; return the bytes removed."""
         files = self._files()
         held = sum(size for _, size, _ in files)
         excess = held - int(self._max_bytes * _LEFT_SHARE) if held > self._max_bytes else 0
-        excess = max(excess, free_bytes - self._folder.free_bytes())
+        excess = max(excess, self._reserve_bytes - self._folder.free_bytes())
         removed = 0
         for _, size, name in sorted(files):
             if removed >= excess:
@@ -129,8 +131,9 @@ class Cache:
             found.close()
             self.drop(wanted)
             return None
-        if time.time() - os.fstat(found.descriptor).st_mtime > _TOUCH_SECONDS:
-            os.utime(found.descriptor)
+        with suppress(OSError):  # a disk that takes no notes still gives what it has
+            if time.time() - os.fstat(found.descriptor).st_mtime > _TOUCH_SECONDS:
+                os.utime(found.descriptor)
         return found
 
     def _joined(self, file_name: str) -> tuple[_Download, bool]:
@@ -156,6 +159,8 @@ class Cache:
 
     def _written(self, wanted: Wanted, fetch: Callable[[], Readable]) -> Readable:
         source = fetch()
+        if self._folder.free_bytes() - wanted.length < self._reserve_bytes:
+            return source
         try:
             descriptor = self._copied(wanted, source)
         except OSError:  # no room: it is sent without being kept

@@ -94,14 +94,14 @@ def _answer(convert: Convert, order: Order, source: int, sink: int) -> Answer:
     except MemoryError:
         return Answer(refusal="it takes more memory than transcode.max_memory")
     except OSError as error:
-        return Answer(refusal=_in_words(error))
+        return Answer(refusal=_in_words(error), is_temporary=error.errno != errno.EFBIG)
     except Exception as error:  # noqa: BLE001 - the boundary of a process: codecs raise what they like
         return Answer(refusal=f"unexpected {type(error).__name__}")
 
 
 def _in_words(error: OSError) -> str:
     if error.errno == errno.EFBIG:
-        return "it would be larger than limits.max_dataset"
+        return "it would be larger than a data set can be"
     return f"it cannot be written: {error.strerror}" if error.strerror else "it cannot be read or written"
 
 

@@ -10,8 +10,7 @@ DCMTK's getscu of a study of which nothing is nearby any more, the cache's files
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tests.benchmarks import rounds, slices
@@ -26,13 +25,11 @@ LATENCY_SECONDS = 0.03
 AWAY_TARGET, UPLOADING_TARGET, GET_TARGET_SECONDS = 0.9, 0.75, 5.0
 
 
-@contextmanager
-def with_bucket(folder: Path, address: str) -> Iterator[ServedNode]:
-    """Run a node whose bucket is at an address."""
+def with_bucket(folder: Path, address: str) -> ServedNode:
+    """Return a node whose bucket is at an address."""
     os.environ["STORAGE_EMULATOR_HOST"] = address
     try:
-        with ServedNode(folder, storage__url="gs://bench/pre") as node:
-            yield node
+        return ServedNode(folder, storage__url="gs://bench/pre")
     finally:
         del os.environ["STORAGE_EMULATOR_HOST"]
 

@@ -1,6 +1,5 @@
 """C-MOVE to destinations that are unknown, down, choosy or rude, as DCMTK's storescp can be made to be."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +12,13 @@ from pynetdicom import AE, evt
 
 from pacsnode.dimse import scu
 from pacsnode.dimse.association.requestor import Caller
-from pacsnode.dimse.move_job import MoveJob
 from pacsnode.dimse.scu import RetrieveProgress
 from pacsnode.observe import RetrieveEnded
 from tests.interop import dcmtk, wire
-from tests.interop.data_sets import ct_image, encoded, identifier, written
-from tests.interop.nodes import WAIT_SECONDS, Running, StartNode, assert_no_association_left
+from tests.interop.data_sets import ct_image, identifier, written
+from tests.interop.moves import STUDY_MOVE, request_move, wait_until_cancelled
+from tests.interop.nodes import Running, StartNode, assert_no_association_left
 
-_STUDY_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 _SUCCESS, _WARNING, _FAILURE, _CANCEL, _PENDING = 0x0000, 0xB000, 0xA702, 0xFE00, 0xFF00
 _INSTANCES = 4
 _STUDY = str(ct_image().StudyInstanceUID)
@@ -189,35 +187,17 @@ def test_instance_that_the_destination_cannot_take_does_not_end_the_move(
     assert final.failed_uids == _UIDS[1:2]
 
 
-def _request(peer: wire.Wire, destination: bytes = b"STORESCP") -> None:
-    request = wire.command(
-        0x0021, message_id=5, has_data_set=True, e0002=_STUDY_MOVE.encode(), e0600=destination, e0700=0
-    )
-    peer.send(
-        wire.p_data(wire.pdv(1, request, is_command=True)),
-        wire.p_data(wire.pdv(1, encoded(_ASKED), is_command=False)),
-    )
-
-
-def _wait_until_cancelled() -> None:
-    """Wait until the node has heard of the cancel: only then is it to stop."""
-    (line,) = [thread for thread in threading.enumerate() if thread.name.startswith("move-to-")]
-    job = line._job  # type: ignore[attr-defined]
-    assert isinstance(job, MoveJob)
-    assert job._is_cancelled.wait(WAIT_SECONDS)
-
-
 def test_cancelled_move_stops_and_counts(running: Running, destination_port: int) -> None:
     with wire.Wire(running.port) as peer:
 
         def handle(number: int, event: Any) -> int:
             peer.send(wire.p_data(wire.pdv(1, wire.c_cancel_rq(5), is_command=True)))
-            _wait_until_cancelled()
+            wait_until_cancelled()
             return 0
 
         with _pynetdicom_scp(destination_port, handle) as seen:
-            peer.associate([(1, _STUDY_MOVE, (wire.EXPLICIT,)), (3, wire.VERIFICATION, (wire.IMPLICIT,))])
-            _request(peer)
+            peer.associate([(1, STUDY_MOVE, (wire.EXPLICIT,)), (3, wire.VERIFICATION, (wire.IMPLICIT,))])
+            request_move(peer, _ASKED)
             final = peer.message()
             while final.status == _PENDING:
                 final = peer.message()
@@ -237,8 +217,8 @@ def test_requestor_that_hangs_up_ends_the_move(running: Running, destination_por
             return 0
 
         with _pynetdicom_scp(destination_port, handle):
-            peer.associate([(1, _STUDY_MOVE, (wire.EXPLICIT,))])
-            _request(peer)
+            peer.associate([(1, STUDY_MOVE, (wire.EXPLICIT,))])
+            request_move(peer, _ASKED)
             assert_no_association_left()
 
 

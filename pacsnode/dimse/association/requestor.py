@@ -1,8 +1,10 @@
 """The requestor's side of establishing an association (PS3.8 9.2.2)."""
 
 import socket
+import ssl
 import time
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from pacsnode.dimse.association.acse import (
@@ -25,10 +27,12 @@ from pacsnode.dimse.association.conversation import (
 )
 from pacsnode.dimse.association.endings import AssociationOver
 from pacsnode.dimse.association.reader import Reader
+from pacsnode.dimse.association.secure import NameMismatch, SecureTransport, handshake, names_of, shown
 from pacsnode.dimse.association.states import Action, State, on_pdu, unexpected
 from pacsnode.dimse.association.transport import Transport
 from pacsnode.dimse.rules import Timeouts
-from pacsnode.errors import NetworkError
+from pacsnode.errors import ConfigError, NetworkError
+from pacsnode.tls import ClientTLS, client_context
 
 MAX_CONTEXTS = 128  # presentation context IDs are the odd numbers of one byte
 
@@ -49,11 +53,12 @@ _REJECTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """An Application Entity to call."""
+    """An Application Entity to call, with TLS if it says how."""
 
     ae_title: str
     host: str
     port: int
+    tls: ClientTLS | None = None
 
     def __str__(self) -> str:
         return f"{self.ae_title}@{self.host}:{self.port}"
@@ -106,7 +111,7 @@ def associate(
         roles=roles or {},
         extended=extended or {},
     )
-    transport = Transport(_connect(remote, caller.acse_timeout_seconds))
+    transport = _transport(remote, caller.acse_timeout_seconds, deadline)
     reader = Reader(transport, max_pdu_bytes=caller.max_pdu_bytes)
     try:
         transport.send([encode_request(request, our_max_pdu_bytes=caller.max_pdu_bytes)], deadline)
@@ -129,6 +134,43 @@ def associate(
             network=caller.dimse_timeout_seconds,
         ),
     )
+
+
+def _transport(remote: Remote, seconds: float, deadline: float) -> Transport:
+    if remote.tls is None:
+        return Transport(_connect(remote, seconds))
+    try:
+        context = client_context(remote.tls)
+    except ConfigError as error:
+        raise NetworkError(f"{remote}: no TLS: {error}") from error
+    try:
+        return SecureTransport(_secured(remote, context, seconds, deadline))
+    except NameMismatch as error:
+        names = _names(remote, context, deadline)
+        raise NetworkError(
+            f"{remote}: no TLS: its certificate is for {names}, not for {remote.host}"
+        ) from error
+
+
+def _secured(remote: Remote, context: ssl.SSLContext, seconds: float, deadline: float) -> ssl.SSLSocket:
+    assert remote.tls is not None
+    connection = _connect(remote, seconds)
+    try:
+        return handshake(connection, remote.host, context, deadline, subject=remote.tls.subject)
+    except NameMismatch:
+        raise
+    except NetworkError as error:
+        raise NetworkError(f"{remote}: {error}") from error
+
+
+def _names(remote: Remote, context: ssl.SSLContext, deadline: float) -> str:
+    """Return what the peer's certificate is for; a handshake that fails does not tell, so this is one more."""
+    context.check_hostname = False
+    with suppress(NetworkError):
+        left = max(0.001, deadline - time.monotonic())
+        with closing(_secured(remote, context, left, deadline)) as secured:
+            return shown(names_of(secured))
+    return "another host"
 
 
 def _connect(remote: Remote, seconds: float) -> socket.socket:

@@ -79,7 +79,7 @@ class Transport:
             parts = _unsent(parts, sent)
 
     def _wait(self, poll: select.poll, deadline: float) -> None:
-        ready = poll.poll(_milliseconds(deadline))
+        ready = poll.poll(milliseconds(deadline))
         if not ready:
             doing = "nothing taken by the peer" if poll is self._writable else "nothing received"
             raise DeadlinePassed(f"{doing} within the time limit")
@@ -92,7 +92,7 @@ class Transport:
         poll.register(wake_descriptor, select.POLLIN)
         if not ignore_peer:
             poll.register(self._socket, select.POLLIN)
-        poll.poll(_milliseconds(deadline))
+        poll.poll(milliseconds(deadline))
 
     def finish(self, seconds: float) -> None:
         """Close after what was sent: tell the peer that no more comes, and wait for it to close first.
@@ -122,7 +122,8 @@ class Transport:
         self._socket.close()
 
 
-def _milliseconds(deadline: float) -> int:
+def milliseconds(deadline: float) -> int:
+    """Return how long to `poll` until the monotonic deadline."""
     return max(0, int((deadline - time.monotonic()) * 1000) + 1)
 
 

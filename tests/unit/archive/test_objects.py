@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pacsnode.archive.objects import entry_of, name_of
+from pacsnode.archive.objects import Objects, entry_of, name_of, wanted_of
 from pacsnode.errors import DamagedObject, ObjectNotFound
 from pacsnode.storage.base import Readable
+from pacsnode.storage.cache import Cache
 from pacsnode.storage.memory import BytesReadable
 from pacsnode.storage.reading import chunks_of
 from tests.factories import Parts, Sample, located, spooled
@@ -95,3 +96,31 @@ def test_the_length_alone_is_not_believed(parts: Parts) -> None:
     put(parts.storage, name_of(place), BytesReadable(SAMPLE.file))
     with pytest.raises(DamagedObject):
         parts.objects.open_checked(replace(place, file_crc32c=place.file_crc32c ^ 1))
+
+
+# Far away
+
+
+def test_what_is_far_is_fetched_once_and_anew_if_it_is_damaged_nearby(parts: Parts, tmp_path: Path) -> None:
+    cache, place = Cache(tmp_path / "cache", max_bytes=1 << 20), located(SAMPLE, None)
+    put(parts.storage, name_of(place), BytesReadable(SAMPLE.file))
+    objects = Objects(parts.spool, parts.storage, cache)
+    assert (objects.are_far, parts.objects.are_far) == (True, False)
+    objects.fetch(place)
+    nearby = tmp_path / "cache" / wanted_of(place).file_name
+    assert nearby.read_bytes() == SAMPLE.file
+    nearby.write_bytes(SAMPLE.file[:-1] + b"!")
+    assert content(objects.open_checked(place)) == SAMPLE.file
+    assert nearby.read_bytes() == SAMPLE.file
+    assert not parts.objects.distrust(place)
+    cache.close()
+
+
+def test_what_is_in_the_spool_is_not_fetched(parts: Parts, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", max_bytes=1 << 20)
+    entry = spooled(parts.spool, SAMPLE.file)
+    objects = Objects(parts.spool, parts.storage, cache)
+    objects.fetch(located(SAMPLE, entry.token))
+    assert content(objects.open(located(SAMPLE, entry.token))) == SAMPLE.file
+    assert cache.use()["files"] == 0
+    cache.close()

@@ -18,6 +18,7 @@ from pacsnode.storage.base import Readable
 from pacsnode.storage.memory import BytesReadable
 from pacsnode.storage.reading import bytes_of
 from tests.factories import Parts, Sample
+from tests.faults import bounded
 
 WAIT = 20.0
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
@@ -337,6 +338,23 @@ def test_one_that_was_read_too_early_is_converted_and_back(monkeypatch: pytest.M
     ahead.close()
     store.assert_closed()
     assert ahead._held_bytes == 0
+
+
+def test_a_conversion_is_broken_off_by_who_needs_nothing_more() -> None:
+    store, is_begun = Store([10]), threading.Event()
+
+    def convert(_: Readable, __: int, ___: str, ____: str, is_wanted: Callable[[], bool]) -> Readable:
+        is_begun.set()
+        assert any(not is_wanted() for _ in bounded(20))
+        raise CannotConvert("broken off")
+
+    ahead = ReadAhead(store.plan, store.open, max_bytes=1, wanted_in=lambda _: IMPLICIT, convert=convert)
+    thread = threading.Thread(target=lambda: is_begun.wait(20) and ahead.give_up())
+    thread.start()
+    (prepared,) = taken(ahead)
+    assert prepared.refusal == "broken off"
+    thread.join(20)
+    ahead.close()
 
 
 # Nearby and far

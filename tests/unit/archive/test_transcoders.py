@@ -171,6 +171,26 @@ def test_a_program_that_went_for_want_of_work_is_replaced(tmp_path: Path) -> Non
         assert converted(running)
 
 
+def test_several_that_went_for_want_of_work_are_passed_over(tmp_path: Path) -> None:
+    limits = TranscoderLimits(processes=4, memory_bytes=1 << 30, seconds=20.0)
+    with transcoders(tmp_path, limits) as running:
+        dead = [module._Child(saying("pass"), limits) for _ in range(4)]
+        for child in dead:
+            assert child._process.wait(20) == 0
+        running._idle, running._running = list(dead), 4
+        assert converted(running)
+        assert running._running == 1
+
+
+def test_a_full_disk_is_no_fault_of_the_image(tmp_path: Path) -> None:
+    full = _TAKE + 'c.send(b\'{"length": 0, "refusal": "no space", "is_temporary": true}\'); c.recv(1)'
+    with (
+        transcoders(tmp_path, program=saying(full)) as running,
+        pytest.raises(OutOfResources, match="no space"),
+    ):
+        converted(running)
+
+
 def test_nobody_waits_for_a_program_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
     limits = TranscoderLimits(processes=1, memory_bytes=1 << 30, seconds=0.2)
@@ -204,7 +224,10 @@ def test_without_room_nothing_is_converted(tmp_path: Path) -> None:
 
 def test_what_would_be_too_large_is_refused(tmp_path: Path) -> None:
     limits = TranscoderLimits(processes=1, memory_bytes=1 << 30, seconds=20.0, output_bytes=4)
-    with transcoders(tmp_path, limits) as running, pytest.raises(CannotConvert, match=r"larger than"):
+    with (
+        transcoders(tmp_path, limits) as running,
+        pytest.raises(CannotConvert, match="larger than a data set"),
+    ):
         converted(running)
 
 

@@ -14,6 +14,7 @@ from pydicom import Dataset
 from pacsnode.cli.main import pacsnode
 from pacsnode.dicom.query import BASELINE, Options
 from pacsnode.errors import PacsNodeError
+from pacsnode.tls import ClientTLS
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Remote:
     ae_title: str
     host: str
     port: int
+    tls: ClientTLS | None = None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,14 @@ def test_check_of_what_is_wrong(run, tmp_path: Path) -> None:
     assert len(str(raised).splitlines()) == 2
 
 
+def test_check_of_files_that_are_named(run, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[dicom.tls]\nca = "none.pem"\n')
+    raised = run("config", "check").exception
+    assert isinstance(raised, ConfigError)
+    assert str(raised).startswith("config.toml:2: dicom.tls.ca: ")
+    assert 'none.pem"  # config.toml:2' in run("config", "show").output
+
+
 def test_show_is_toml_that_reads_as_itself(run, tmp_path: Path) -> None:
     text = "[storage.gcs]\ntimeout = 90\n[dicom]\nport = 104\nacse_timeout = 90\n"
     text += '[[peers]]\nname = "a"\nae_title = "A"\nallow = ["echo"]\n'

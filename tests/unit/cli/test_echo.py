@@ -1,7 +1,9 @@
 import json
 from pathlib import Path
 
-from pacsnode.errors import NetworkError
+from pacsnode.errors import ConfigError, NetworkError
+from pacsnode.tls import ClientTLS
+from tests.certificates import Certificates
 from tests.unit.cli.conftest import Caller, FakeNetwork, Remote
 
 
@@ -35,6 +37,35 @@ def test_the_caller_is_the_configured_node(run, network: FakeNetwork, tmp_path: 
     )
     assert run("echo", "station").exit_code == 0
     assert network.calls[0][1:3] == (Caller("NODE", 16384, 3.0, 60.0), Remote("WS1", "10.0.0.2", 104))
+
+
+def test_with_tls(run, network: FakeNetwork, tmp_path: Path, certificates: Certificates) -> None:
+    ca, ours = certificates.ca, certificates.client
+    (tmp_path / "config.toml").write_text(
+        f'[dicom.tls]\nca = "{ca}"\n[[peers]]\nname = "station"\nae_title = "WS1"\nhost = "10.0.0.2"\ntls = true\n'
+        'certificate_subject = "ws1"\ncalling_ae_title = "GATEWAY"\n'
+    )
+    other, own = certificates.other_authority.certificate, (ours.certificate, ours.private_key)
+    options = ("--tls-certificate", str(own[0]), "--tls-key", str(own[1]))
+    for arguments, expected in [
+        (("station",), ClientTLS(ca, subject="ws1")),
+        (("station", *options), ClientTLS(ca, *own, subject="ws1")),
+        (("PACS@h:1",), None),
+        (("PACS@h:1", "--tls"), ClientTLS(ca)),
+        (("PACS@h:1", "--tls-ca", str(other)), ClientTLS(other)),
+        (("PACS@h:1", *options), ClientTLS(ca, *own)),
+    ]:
+        assert run("echo", *arguments).exit_code == 0
+        assert network.calls[-1][2].tls == expected
+    assert [call[1].ae_title for call in network.calls] == ["GATEWAY"] * 2 + ["PACSNODE"] * 4
+    assert run("echo", "station", "-aet", "ME").exit_code == 0
+    assert network.calls[-1][1].ae_title == "ME"
+
+
+def test_files_for_tls_that_are_wrong(run, network: FakeNetwork, certificates: Certificates) -> None:
+    for options in (("--tls-ca", "none.pem"), ("--tls-certificate", str(certificates.client.certificate))):
+        assert isinstance(run("echo", "PACS@h:1", *options).exception, ConfigError)
+    assert network.calls == []
 
 
 def test_a_peer_that_is_away_is_raised_for_the_exit_code(run, network: FakeNetwork) -> None:

@@ -19,6 +19,9 @@ name = "station"
 ae_title = "WS1"
 host = "10.0.0.17"
 port = 11112
+tls = true
+certificate_subject = "ws1"
+calling_ae_title = "GATEWAY"
 move_destinations = ["station"]
 character_set = ["", "ISO 2022 IR 87"]
 sees = [{ institution = ["ST. MARY*", "X"], department = ["CARDIO"] }, { own_sends = true }]
@@ -44,7 +47,7 @@ def test_people_see_what_each_peer_may(run, configured: None) -> None:
     assert scanner.endswith("stored")
     assert "as said, else ISO_IR 100  " in scanner
     for cell in (
-        "10.0.0.17:11112",
+        "10.0.0.17:11112 TLS (ws1) as GATEWAY",
         "10.0.0.17 ",
         "institution ST. MARY*, X and department CARDIO or own sends",
         "always \\ISO 2022 IR 87",
@@ -72,7 +75,15 @@ def test_programs_see_it_too(run, configured: None) -> None:
         "default_character_set": ["ISO_IR 100"],
         "character_set": None,
         "transfer_syntaxes": None,
+        "calling_ae_title": None,
+        "tls": False,
+        "certificate_subject": None,
     }
+    assert [station[key] for key in ("calling_ae_title", "tls", "certificate_subject")] == [
+        "GATEWAY",
+        True,
+        "ws1",
+    ]
     assert (station["default_character_set"], station["character_set"]) == (None, ["", "ISO 2022 IR 87"])
     assert (station["calls_from"], station["move_destinations"]) == (["10.0.0.17"], ["station"])
     assert station["sees"] == [

@@ -11,6 +11,7 @@ from pacsnode.access.policy import UnknownPeers
 from pacsnode.config import Config
 from pacsnode.errors import ConfigError
 from pacsnode.processes.serve import Listening
+from tests.certificates import Certificates
 
 readers: list[Callable[[], Config]] = []
 
@@ -100,3 +101,15 @@ def test_a_wrong_option_is_named_in_the_mistake(run, served: list[Config]) -> No
     assert str(raised).startswith('--ae-title: dicom.ae_title = "SEVENTEEN LETTERS": ')
     assert str(run("serve", "--storage", "s3://b/p").exception).startswith("--storage: storage.url = ")
     assert served == []
+
+
+def test_files_that_are_wrong_at_start_and_when_read_again(
+    run, served: list[Config], tmp_path: Path, certificates: Certificates
+) -> None:
+    (tmp_path / "ca.pem").write_bytes(certificates.ca.read_bytes())
+    (tmp_path / "config.toml").write_text('[dicom.tls]\nca = "ca.pem"\n')
+    assert run("serve").exit_code == 0
+    (tmp_path / "ca.pem").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"dicom\.tls\.ca: .* holds no certificates in PEM"):
+        readers[0]()
+    assert isinstance(run("serve").exception, ConfigError)

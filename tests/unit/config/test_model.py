@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pacsnode.config.model import Config, default_data_dir
 from pacsnode.config.storage import Bucket
 from pacsnode.dicom.character_sets import CharacterSetRule
 from pacsnode.duplicates import DuplicatePolicy
+from pacsnode.tls import ClientTLS
 
 
 def test_the_defaults_are_those_that_were_promised() -> None:
@@ -161,7 +163,12 @@ def test_what_is_refused(section: str, key: str, value: object) -> None:
         {"ae_title": "A", "character_set": ["", ""]},
         {"ae_title": "A", "character_set": 100},
         {"ae_title": "A", "default_character_set": "ISO_IR 87"},
-        {"ae_title": "A", "tls": True},
+        {"ae_title": "A", "tls": "perhaps"},
+        {"ae_title": "A", "certificate_subject": "ws1"},
+        {"ae_title": "A", "tls": True, "certificate_subject": "x" * 65},
+        {"ae_title": "A", "calling_ae_title": ""},
+        {"ae_title": "A", "calling_ae_title": "SEVENTEEN LETTERS"},
+        {"ae_title": "A", "tsl": True},
         {"ae_title": "A", "host": "10.0.0.256"},
         {"ae_title": "A", "host": "[::1]"},
         {"ae_title": "A", "addresses": ["10.0.0.5/24"]},
@@ -362,6 +369,23 @@ def test_how_a_bucket_is_used() -> None:
     ).storage.gcs
     assert (gcs.storage_class, gcs.kms_key, gcs.user_project) == ("NEARLINE", key, "hospital-1")
     assert (gcs.timeout, gcs.uploaders, gcs.threads) == (5.0, 1, 8)
+
+
+def test_who_is_called_with_tls() -> None:
+    sections = {
+        "dicom": {"tls": {"ca": "/ca.pem", "certificate": "/our.pem", "private_key": "/our.key"}},
+        "peers": [
+            {"ae_title": "PLAIN", "host": "h"},
+            {"ae_title": "BY_HOST", "host": "h", "tls": True, "calling_ae_title": " US "},
+            {"ae_title": "BY_SUBJECT", "host": "h", "tls": True, "certificate_subject": "ws1"},
+        ],
+    }
+    plain, by_host, by_subject = Config.model_validate(sections).known_peers()
+    files = ClientTLS(Path("/ca.pem"), Path("/our.pem"), Path("/our.key"))
+    assert (plain.tls, plain.calling_ae_title) == (None, "")
+    assert (by_host.tls, by_host.calling_ae_title) == (files, "US")
+    assert by_subject.tls == replace(files, subject="ws1")
+    assert Config.model_validate(sections).peer("BY_HOST") == by_host
 
 
 def test_each_key_says_what_it_means() -> None:

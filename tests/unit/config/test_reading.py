@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from pacsnode.config import Config, read
+from pacsnode.config import Config, check_files, read
 from pacsnode.config.reading import search
 from pacsnode.errors import ConfigError
+from pacsnode.tls import ClientTLS
+from tests.certificates import Certificates
 
 
 @pytest.fixture
@@ -82,6 +84,51 @@ def test_mistakes_in_a_table_within_a_section(written) -> None:
     wrong_class, unknown = mistakes(file)
     assert wrong_class.startswith('2: storage.gcs.storage_class = "COOL": expected one of STANDARD, NEARLINE')
     assert unknown == "3: storage.gcs.thread: there is no such key; did you mean threads?"
+
+
+def test_a_table_of_tls_in_the_environment(written) -> None:
+    file = written('[dicom]\nport = 104\n[dicom.tls]\nca = "/a.pem"\n')
+    loaded = read(file, environment={"PACSNODE_DICOM__TLS__CA": "/b.pem"})
+    assert loaded.config.dicom.tls.ca == Path("/b.pem")
+    assert loaded.origins == {"dicom.port": f"{file}:2", "dicom.tls.ca": "PACSNODE_DICOM__TLS__CA"}
+    (mistake,) = mistakes(file, PACSNODE_DICOM__TSL__CA="/b.pem")
+    assert mistake == "PACSNODE_DICOM__TSL__CA: dicom.tsl: there is no such key; did you mean tls?"
+
+
+def test_mistakes_in_a_table_within_a_section_of_tls(written) -> None:
+    file = written('[dicom.tls]\nca = 5\nkey = "/a.key"\n')
+    no_path, unknown = mistakes(file)
+    assert no_path.startswith("2: dicom.tls.ca = 5: ")
+    assert "authorities" in no_path
+    assert unknown == "3: dicom.tls.key: there is no such key; there are ca, certificate, private_key"
+
+
+@pytest.mark.parametrize(("key", "other"), [("certificate", "private_key"), ("private_key", "certificate")])
+def test_a_certificate_needs_its_key(written, key: str, other: str) -> None:
+    (mistake,) = mistakes(written(f'[dicom.tls]\n{key} = "/a"\n'))
+    assert mistake.startswith(f"1: dicom.tls.{other}: is needed beside {key}")
+
+
+def test_files_are_beside_the_configuration_or_are_credentials(written, tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "our.key").touch()
+    file = written('[dicom.tls]\nca = "/ca.pem"\ncertificate = "tls/our.pem"\nprivate_key = "our.key"\n')
+    tls = read(file, environment={"CREDENTIALS_DIRECTORY": str(credentials)}).config.dicom.tls
+    assert tls.client() == ClientTLS(Path("/ca.pem"), tmp_path / "tls" / "our.pem", credentials / "our.key")
+    assert read(file, environment={}).config.dicom.tls.private_key == tmp_path / "our.key"
+
+
+def test_files_are_looked_into_only_if_they_are_needed(written, certificates: Certificates) -> None:
+    check_files(read(written('[[peers]]\nae_title = "A"\n'), environment={}))
+    check_files(read(written('[[peers]]\nae_title = "A"\ntls = true\n'), environment={}))
+    file = written(f'[dicom.tls]\nca = "{certificates.ca}"\n')
+    check_files(read(file, environment={}))
+    file.write_text('[dicom.tls]\nca = "none.pem"\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as raised:
+        check_files(read(file, environment={}))
+    expected = f"{file}:2: dicom.tls.ca: {file.parent}/none.pem: cannot be read: No such file or directory"
+    assert str(raised.value) == expected
 
 
 def test_booleans_and_lists_in_the_environment(written) -> None:

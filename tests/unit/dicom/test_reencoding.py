@@ -1,6 +1,7 @@
 """Data sets change their encoding and keep their values (PS3.5 7, Annex A); hostile ones cost little."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -315,6 +316,17 @@ def test_a_deflate_bomb_is_stopped_at_the_limit(monkeypatch: pytest.MonkeyPatch)
     bomb += b"".join(deflater.compress(bytes(1 << 20)) for _ in range(64)) + deflater.flush()
     with pytest.raises(UnreadableDataSet, match="inflates to more"):
         written(bomb, DEFLATED, EXPLICIT)
+
+
+@pytest.mark.parametrize("more", range(0, 600, 7))
+def test_what_zlib_holds_back_is_no_early_end(more: int) -> None:
+    """A match at the end may be longer than the room for what comes out."""
+    value = os.urandom(500) + bytes((256 << 10) - 700 + more)
+    data_set = element(PIXEL_DATA, "OB", value + value[: (more * 2) & ~1])
+    deflated = written(data_set, EXPLICIT, DEFLATED)
+    assert written(deflated, DEFLATED, EXPLICIT) == data_set
+    with pytest.raises(UnreadableDataSet, match=r"ends early|damaged"):
+        written(deflated[:-4], DEFLATED, EXPLICIT)
 
 
 @pytest.mark.parametrize("depth", [65, 5_000])

@@ -16,12 +16,14 @@ from pacsnode.dimse.association.endings import ConnectionLost
 from pacsnode.dimse.sub_operations import InstanceSender, get_sub_operations
 from pacsnode.errors import CannotConvert
 from pacsnode.index.base import Located
+from pacsnode.storage.base import Readable
 from pacsnode.storage.memory import BytesReadable
 from tests.dimse_peers import SCP, Script, context, conversation_on, parsed, response_message
 from tests.factories import CT, Parts, Sample
 
 MPEG = "1.2.840.10008.1.2.4.100"  # nothing is made of it
 IMPLICIT = "1.2.840.10008.1.2"
+JPEG_LS = "1.2.840.10008.1.2.4.80"
 SAMPLES = [Sample(number) for number in range(1, 5)]
 
 
@@ -141,6 +143,32 @@ def test_one_that_cannot_be_converted_fails_and_the_peer_is_told_why(parts: Part
     assert (counts.failed, counts.converted) == (1, 0)
     assert counts.first_comment == "frame 2 ends early"
     assert counts.first_comment in counts.first_failure
+
+
+def test_what_cannot_be_had_as_a_list_says_is_had_otherwise(parts: Parts) -> None:
+    """An image of 32 bits has no JPEG-LS: its peer takes Implicit VR too."""
+    wanted = list[str]()
+
+    def convert(_: Readable, __: int, ___: str, syntax: str, ____: object) -> Readable:
+        wanted.append(syntax)
+        if syntax == JPEG_LS:
+            raise CannotConvert("an image with Bits Allocated 32 is not compressed")
+        return BytesReadable(b"abc")
+
+    counts = SubOperations(total=1)
+    script = Script([response_message(CommandField.C_STORE, 1, 0, context_id=5)])
+    contexts = [context(3, CT, JPEG_LS, roles=SCP), context(5, CT, IMPLICIT, roles=SCP)]
+    conversation = conversation_on(script, contexts)
+    sender = InstanceSender(conversation, counts, as_requestor=False, preferred=(JPEG_LS,))
+    retrieve = Retrieve(parts.index, parts.objects, convert=convert)
+    place = parts.everything()[0]
+    ahead = retrieve.read_ahead([place], wanted_in=lambda _: JPEG_LS)
+    taken = ahead.take(20)
+    assert taken is not None
+    assert sender.send(taken, ahead)
+    assert (wanted, counts.completed, counts.converted) == ([JPEG_LS, IMPLICIT], 1, 1)
+    ahead.release(taken)
+    ahead.close()
 
 
 # Over the association of a C-GET

@@ -202,14 +202,49 @@ def test_what_was_used_least_recently_goes_first(cache: Cache, tmp_path: Path) -
     assert cache.trim() == 0
 
 
-def test_it_gives_way_for_a_disk_that_is_short_of_room(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_leaves_room_for_others(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(4):
         cache.open(wanted(name=f"1.2/1.3/{number}.dcm"), Fetch()).close()
-    free = cache._folder.free_bytes()
-    monkeypatch.setattr(cache._folder, "free_bytes", lambda: free)
-    assert cache.trim(free_bytes=free + 7000) == 10_000
-    assert cache.trim(free_bytes=free + 1_000_000) == 10_000
+    monkeypatch.setattr(cache._folder, "free_bytes", lambda: 50_000)
+    cache._reserve_bytes = 57_000
+    assert content(cache.open(wanted(name="1.2/1.3/5.dcm"), Fetch())) == DATA
+    assert cache.use()["files"] == 4, "nothing more is kept"
+    assert cache.trim() == 10_000
+    cache._reserve_bytes = 1_000_000
+    assert cache.trim() == 10_000
     assert files(cache) == []
+
+
+def test_who_has_waited_long_enough_fetches_for_himself(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WAIT_SECONDS", 0.01)
+    is_begun, may_go = threading.Event(), threading.Event()
+
+    def slow() -> Readable:
+        is_begun.set()
+        assert may_go.wait(20)
+        return BytesReadable(DATA)
+
+    first = threading.Thread(target=lambda: cache.open(wanted(), slow).close())
+    first.start()
+    assert is_begun.wait(20)
+    assert content(cache.open(wanted(), Fetch())) == DATA
+    may_go.set()
+    first.join(20)
+
+
+def test_a_disk_that_takes_no_notes_still_gives(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache.open(wanted(), Fetch()).close()
+    os.utime(tmp_path / "cache" / wanted().file_name, (1000, 1000))
+
+    def refuse(_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(module.os, "utime", refuse)
+    assert content(cache.open(wanted(), never)) == DATA
 
 
 def test_a_file_that_goes_stays_readable(cache: Cache) -> None:
