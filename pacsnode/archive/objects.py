@@ -56,15 +56,18 @@ class Objects:
                 return self._spool.open(entry)
             except ObjectNotFound:
                 pass  # filed since the index was read
+        return self._open_stored(located)
+
+    def _open_stored(self, located: Located, *, is_ahead: bool = False) -> Readable:
         name = name_of(located)
         if self._cache is None:
             return self._storage.open(name)
-        return self._cache.open(wanted_of(located), lambda: self._storage.open(name))
+        return self._cache.open(wanted_of(located), lambda: self._storage.open(name), is_ahead=is_ahead)
 
     def fetch(self, located: Located) -> None:
         """Have an instance of a far storage nearby; raises as `open`."""
         if located.token is None:
-            self.open(located).close()
+            self._open_stored(located, is_ahead=True).close()
 
     def distrust(self, located: Located) -> bool:
         """Drop what is nearby of an instance that was found damaged; false if there was nothing."""

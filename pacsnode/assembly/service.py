@@ -44,6 +44,7 @@ class Service:
         _silence_libraries()
         config = holdings.config
         self._transcoders = converting.of_a_worker(config)
+        self._cache = holdings.archive.cache
         self._server = DimseServer(
             rules_of(config, number),
             _scps(holdings, observer, stored, self._transcoders),
@@ -71,8 +72,9 @@ class Service:
         return self._server.is_accepting()
 
     def report(self) -> dict[str, object]:
-        """Return what `status` shows of the conversions."""
-        return {"transcode": self._transcoders.report()}
+        """Return what `status` shows of the conversions, and of what is read of a storage that is far away."""
+        reads = {} if self._cache is None else {"reads": self._cache.counts()}
+        return {"transcode": self._transcoders.report(), **reads}
 
     def stop(self) -> None:
         """Stop accepting at once, and let what is under way finish within 20 s."""

@@ -1,7 +1,7 @@
 """`pacsnode status`: what the node that runs on this machine says of itself."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -66,7 +66,7 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield from _labelled("associations", _associations(report["associations"]))
     yield from _titles(report["associations"])
     yield from _done(report)
-    for part, told in (("spool", _spool), ("index", _index), ("storage", _storage)):
+    for part, told in _PARTS:
         if found := report.get(part):
             yield from _labelled(part, found["error"] if "error" in found else told(found))
     if report["last_errors"]:
@@ -169,6 +169,30 @@ def _index(part: Mapping[str, Any]) -> str:
 def _storage(part: Mapping[str, Any]) -> str:
     free = part.get("free_bytes")
     return f"{part.get('url', '')}" + ("" if free is None else f", {_size(free)} free")
+
+
+def _lease(part: Mapping[str, Any]) -> str:
+    return f"ours since {part['since']}" if part["since"] else "not taken yet"
+
+
+def _cache(part: Mapping[str, Any]) -> str:
+    return f"{counted(part['files'], 'instance')} ({_size(part['bytes'])} of {_size(part['max_bytes'])})"
+
+
+def _reads(part: Mapping[str, Any]) -> str:
+    read, fetched = part["instances"], part["fetched"]
+    nearby = f", {max(0, read - fetched) / read:.0%} were in the cache" if read else ""
+    return f"{counted(read, 'instance')} since start{nearby}; {fetched:,} fetched from the bucket"
+
+
+_PARTS: Sequence[tuple[str, Callable[[Mapping[str, Any]], str]]] = (
+    ("spool", _spool),
+    ("index", _index),
+    ("storage", _storage),
+    ("lease", _lease),
+    ("cache", _cache),
+    ("reads", _reads),
+)
 
 
 def _error(error: Mapping[str, Any]) -> str:

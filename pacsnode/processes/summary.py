@@ -9,6 +9,7 @@ never guessed.
                     "heartbeat_age_seconds", "report": {...}}],      as the supervisor knows them
      "at",                                                           when this was said
      "associations", "stores", "queries", "retrieves", "echoes",     sums over the workers
+     "reads",                                                        of a bucket, too; empty without one
      "spool", "index", "filing", "storage", ...                      each part that jobs survey
      "last_errors": [{"process", "at", "association", "what", "times"}],
      "problems": [a sentence each]}
@@ -27,7 +28,7 @@ SETTLED_SECONDS = 60.0  # one that has lived for so long again is no problem any
 ROOM_SECONDS = 600.0  # less room than for this long is one
 MOST_ERRORS = 10
 
-_COUNTED = ("associations", "stores", "queries", "retrieves")
+_COUNTED = ("associations", "stores", "queries", "retrieves", "reads")
 _NO_PARTS = frozenset((*_COUNTED, "echoes", "last_errors"))
 
 
@@ -117,8 +118,8 @@ def problems(report: Mapping[str, Any]) -> Iterator[str]:
     for process in report["processes"]:
         yield from _process_problems(process, datetime.fromisoformat(report["at"]))
     yield from _spool_problems(report.get("spool") or {})
-    filing = report.get("filing") or {}
-    if filing.get("failures"):
+    filing, lease = report.get("filing") or {}, report.get("lease") or {}
+    if filing.get("failures") and filing.get("trouble") != lease.get("error"):  # else that is said below
         yield f"filing fails: {filing.get('trouble')}"
     if filing.get("kept"):
         yield f"filing: {filing['kept']} in the spool cannot be filed; the log names them"

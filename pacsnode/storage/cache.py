@@ -4,8 +4,9 @@ One folder of files, each named by what must be in it, so that no path and no ot
 `<SHA-256 of the object's name>-<length>-<crc32c>`. What is in a file is compared before it has a name; whoever sends
 an instance compares once more, since a power cut may tear what was never synced, and has a torn file dropped.
 
-An object that several ask for at once is fetched once in a process; the others wait for it. Files are used least
-recently first when room is needed (`trim`, called by one process); a file that goes while it is read stays readable.
+An object that several ask for at once is fetched once; the others wait for it, in other processes too (`turns`). When
+room is needed the files go that were used least recently (`trim`, called by one process); one that goes while it is
+read stays readable.
 """
 
 import hashlib
@@ -13,20 +14,22 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import google_crc32c
 
 from pacsnode.durable import DurableFolder, write_all
-from pacsnode.errors import DamagedObject
+from pacsnode.errors import DamagedObject, PermanentError
 from pacsnode.storage.base import Readable
 from pacsnode.storage.files import FileReadable
 from pacsnode.storage.reading import chunks_of
+from pacsnode.storage.turns import Turns
 
 _TOUCH_SECONDS = 60.0  # how exactly it is known when a file was used last
 _WAIT_SECONDS = 120.0  # for somebody else's download
+_TURNS_FILE = ".turns"
 _LEFT_SHARE = 0.9  # of the limit, after a trim
 
 
@@ -59,17 +62,26 @@ class Cache:
     def __init__(self, path: Path, *, max_bytes: int, reserve_bytes: int = 0) -> None:
         """Create the folder (0700) if need be; raises `PermanentError`. So much of the disk is left to others."""
         self._folder = DurableFolder(path)
+        try:
+            self._turns = Turns(path / _TURNS_FILE)
+        except OSError as error:
+            self._folder.close()
+            raise PermanentError(f"cache {path}: {error.strerror}") from error
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
         self._downloads: dict[str, _Download] = {}
         self._lock = threading.Lock()
-        self.hits = self.misses = 0
+        self._reads = self._fetches = 0
 
-    def open(self, wanted: Wanted, fetch: Callable[[], Readable]) -> Readable:
-        """Open an object, fetched if it is not here; raises what `fetch` raises, and `DamagedObject`."""
+    def open(self, wanted: Wanted, fetch: Callable[[], Readable], *, is_ahead: bool = False) -> Readable:
+        """Open an object, fetched if it is not here; raises what `fetch` raises, and `DamagedObject`.
+
+        One that is opened `is_ahead` of being read is not counted as a read.
+        """
+        with self._lock:
+            self._reads += not is_ahead
         for _ in range(2):
             if (found := self._found(wanted)) is not None:
-                self.hits += 1
                 return found
             download, is_ours = self._joined(wanted.file_name)
             if is_ours:
@@ -110,7 +122,7 @@ class Cache:
         return removed
 
     def use(self) -> dict[str, int]:
-        """Return how much is in it, and how often it was asked in this process."""
+        """Return how much is in it."""
         files = self._files()
         return {
             "files": len(files),
@@ -118,8 +130,14 @@ class Cache:
             "max_bytes": self._max_bytes,
         }
 
+    def counts(self) -> dict[str, int]:
+        """Return how many objects were read in this process, and how many of those had to be fetched."""
+        with self._lock:
+            return {"instances": self._reads, "fetched": self._fetches}
+
     def close(self) -> None:
         """Let go of the folder; open files stay readable."""
+        self._turns.close()
         self._folder.close()
 
     def _found(self, wanted: Wanted) -> FileReadable | None:
@@ -146,9 +164,15 @@ class Cache:
             return download, True
 
     def _fetched(self, wanted: Wanted, fetch: Callable[[], Readable], download: _Download) -> Readable:
-        self.misses += 1
         try:
-            return self._written(wanted, fetch)
+            with ExitStack() as turn:
+                with suppress(OSError):  # without turns it is fetched twice at worst
+                    turn.enter_context(self._turns.of(wanted.file_name))
+                if (found := self._found(wanted)) is not None:
+                    return found
+                with self._lock:
+                    self._fetches += 1
+                return self._written(wanted, fetch)
         except Exception as error:
             download.error = error
             raise
@@ -195,6 +219,8 @@ class Cache:
         found = []
         with os.scandir(self._folder.descriptor) as entries:
             for entry in entries:
+                if entry.name == _TURNS_FILE:
+                    continue
                 try:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:

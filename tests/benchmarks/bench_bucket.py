@@ -49,7 +49,7 @@ def upload_rate(node: ServedNode, folder: Path) -> float:
 
 def far_seconds(node: ServedNode, study: str) -> float:
     """Return how long a C-GET takes of which nothing is nearby."""
-    for path in (node.data_dir / "cache").iterdir():
+    for path in (node.data_dir / "cache").glob("*-*"):
         with suppress(FileNotFoundError):
             path.unlink()
     return get_seconds(node.remote, study)

@@ -143,7 +143,8 @@ def test_a_bucket_is_checked_for_what_a_node_does(bucket: TestBucket, storage: B
     )
     with pytest.raises(
         StorageRefused,
-        match=r"storage\.objects\.create, storage\.objects\.delete missing: grant roles/storage\.objectUser",
+        match=r"storage\.objects\.create, storage\.objects\.delete, storage\.objects\.update missing: "
+        r"grant roles/storage\.objectUser",
     ):
         storage.check()
 

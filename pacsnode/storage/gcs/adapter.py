@@ -23,7 +23,7 @@ from pacsnode.storage.gcs.upload import BucketOptions, TakenName, Upload, Upload
 
 _PAGE = 1000
 _FIELDS = "name,size,crc32c,metadata"
-_PERMISSIONS = ("create", "get", "list", "delete")
+_PERMISSIONS = ("create", "get", "list", "delete", "update")
 
 
 class BucketStorage:

@@ -14,15 +14,19 @@ from pacsnode.processes.serve import Listening
 from tests.certificates import Certificates
 
 readers: list[Callable[[], Config]] = []
+takes_over: list[bool] = []
 
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     configs: list[Config] = []
 
-    def serve(config: Config, *, read: Callable[[], Config], ready: Callable[[Listening], None]) -> None:
+    def serve(
+        config: Config, *, read: Callable[[], Config], ready: Callable[[Listening], None], take_over: bool
+    ) -> None:
         assert read() == config
         configs.append(config)
+        takes_over.append(take_over)
         readers.append(read)
         ready(Listening(config.dicom.host, 4242))
 
@@ -32,6 +36,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     monkeypatch.setattr(pacsnode.processes, "serve", module, raising=False)
     monkeypatch.setattr("pacsnode.processes.logs.configure", lambda *_, **__: None)
     readers.clear()
+    takes_over.clear()
     return configs
 
 
@@ -113,3 +118,12 @@ def test_files_that_are_wrong_at_start_and_when_read_again(
     with pytest.raises(ConfigError, match=r"dicom\.tls\.ca: .* holds no certificates in PEM"):
         readers[0]()
     assert isinstance(run("serve").exception, ConfigError)
+
+
+def test_a_bucket_may_be_taken_over_and_nothing_else(run, served: list[Config], tmp_path: Path) -> None:
+    assert run("serve", "--storage", "gs://bucket/prefix", "--take-over").exit_code == 0
+    assert run("serve", "--storage", "gs://bucket/prefix").exit_code == 0
+    assert takes_over == [True, False]
+    refused = run("serve", "--storage", f"file://{tmp_path}", "--take-over")
+    assert refused.exit_code == 2
+    assert f"--take-over is for a bucket; storage.url is file://{tmp_path}" in refused.output

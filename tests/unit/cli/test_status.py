@@ -109,6 +109,31 @@ no problems"""
     )
 
 
+def test_a_bucket_its_lease_and_its_cache() -> None:
+    parts = {
+        "lease": {"since": "2026-01-31T09:30:01+00:00"},
+        "cache": {"files": 1500, "bytes": 3 << 30, "max_bytes": 50 << 30},
+    }
+    reads = {"reads": {"instances": 200, "fetched": 20}}
+    jobs = process("jobs", report={**JOBS, **parts})
+    text = "\n".join(lines(reported(process("worker", report={**busy(), **reads}), jobs)))
+    assert (
+        "lease         ours since 2026-01-31T09:30:01+00:00\n"
+        "cache         1,500 instances (3.0 GiB of 50.0 GiB)\n"
+        "reads         200 instances since start, 90% were in the cache; 20 fetched from\n"
+        "              the bucket\n"
+    ) in text
+    assert text.endswith("no problems")
+
+
+def test_a_lease_that_another_node_has_is_one_problem() -> None:
+    why = 'gs://b/p is written by node "other" on host pacs2 since 2026-01-31T09:30:01+00:00'
+    lost = {"lease": {"since": None, "error": why}, "filing": {"failures": 3, "trouble": why, "kept": 0}}
+    report = reported(process("jobs", report={**JOBS, **lost}))
+    assert report["problems"] == [f"lease: {why}"]
+    assert "lease         gs://b/p is written by" in "\n".join(lines(report))
+
+
 def test_a_healthy_node(run: Run, tmp_path: Path) -> None:
     with answering(tmp_path, node):
         result = run("status", "--data-dir", tmp_path)

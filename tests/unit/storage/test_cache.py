@@ -1,6 +1,8 @@
 """The cache: never other bytes than those that are wanted, one download for all, and room when it is needed."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
-from pacsnode.errors import DamagedObject, ObjectNotFound
+from pacsnode.errors import DamagedObject, ObjectNotFound, PermanentError
 from pacsnode.storage import cache as module
 from pacsnode.storage.base import Readable
 from pacsnode.storage.cache import Cache, Wanted
@@ -54,13 +56,15 @@ def never() -> Readable:
 
 
 def files(cache: Cache) -> list[str]:
-    return sorted(cache._folder.names())
+    return sorted(name for _, _, name in cache._files())
 
 
 def test_what_was_fetched_is_kept(cache: Cache) -> None:
-    assert content(cache.open(wanted(), Fetch())) == DATA
+    cache.open(wanted(), Fetch(), is_ahead=True).close()
+    assert cache.counts() == {"instances": 0, "fetched": 1}
     assert content(cache.open(wanted(), never)) == DATA
-    assert (cache.hits, cache.misses) == (1, 1)
+    assert content(cache.open(wanted(), never)) == DATA
+    assert cache.counts() == {"instances": 2, "fetched": 1}
     assert files(cache) == [wanted().file_name]
 
 
@@ -251,3 +255,58 @@ def test_a_file_that_goes_stays_readable(cache: Cache) -> None:
     readable = cache.open(wanted(), Fetch())
     cache.drop(wanted())
     assert content(readable) == DATA
+
+
+def test_several_processes_fetch_an_object_once(tmp_path: Path) -> None:
+    caches = [Cache(tmp_path / "cache", max_bytes=100_000) for _ in range(4)]
+    fetch, begun, goes_on, found = Fetch(), threading.Event(), threading.Event(), list[bytes]()
+
+    def slow() -> Readable:
+        begun.set()
+        goes_on.wait(20)
+        return fetch()
+
+    threads = [
+        threading.Thread(target=lambda cache=cache: found.append(content(cache.open(wanted(), slow))))  # type: ignore[misc]
+        for cache in caches
+    ]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(20)
+    other = wanted(name="1.2/1.3/1.5.dcm")
+    assert content(caches[0].open(other, Fetch())) == DATA, "another object does not wait"
+    goes_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert found == [DATA] * 4
+    assert fetch.times == 1
+    assert sum(cache.counts()["fetched"] for cache in caches) == 2
+    for cache in caches:
+        cache.close()
+
+
+def test_a_process_that_dies_while_it_fetches_keeps_nobody_waiting(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", max_bytes=100_000)
+    dying = (
+        "import os, pathlib, sys; from pacsnode.storage.cache import Cache, Wanted\n"
+        "cache = Cache(pathlib.Path(sys.argv[1]), max_bytes=100_000)\n"
+        "cache.open(Wanted(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])), lambda: os._exit(7))"
+    )
+    words = str(tmp_path / "cache"), wanted().name, str(wanted().length), str(wanted().crc32c)
+    assert subprocess.run([sys.executable, "-c", dying, *words], check=False, timeout=30).returncode == 7
+    assert content(cache.open(wanted(), Fetch())) == DATA
+    cache.close()
+
+
+def test_without_turns_it_is_fetched_all_the_same(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("pacsnode.storage.turns.fcntl.fcntl", fails)
+    assert content(cache.open(wanted(), Fetch())) == DATA
+
+
+def test_a_folder_that_cannot_have_turns_is_said(tmp_path: Path) -> None:
+    (tmp_path / "cache" / ".turns").mkdir(parents=True)
+    with pytest.raises(PermanentError, match="Is a directory"):
+        Cache(tmp_path / "cache", max_bytes=1)
