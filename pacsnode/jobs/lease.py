@@ -117,12 +117,10 @@ class Lease:
             self._could_not(error)
 
     def resume(self) -> None:
-        """Go on after the process that held it was replaced: what was lost stays lost."""
+        """Go on for a process that was replaced: what was lost stays lost, and what it had told still holds."""
         leased = self._file.read()
-        if leased is not None and leased.is_lost:
-            self._said = leased
-        else:
-            self._file.remove()
+        if leased is not None:
+            self._said, self._until = leased, leased.until
 
     def step(self) -> float:
         """Renew or take it if it is time to; return after how many seconds to come again."""

@@ -82,6 +82,10 @@ def boot_id() -> str:
         return ""
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
 class LeaseFile:
     """The file in which one process tells the others. Any thread may call any method; one process writes."""
 
@@ -96,7 +100,9 @@ class LeaseFile:
     def write(self, leased: Leased) -> None:
         """Tell how it is now; raises `OSError`."""
         beside = self.path.with_name(f"{self.path.name}.new")
-        beside.write_text(json.dumps({"boot": self._boot, **asdict(leased)}) + "\n", encoding="utf-8")
+        told = json.dumps({"boot": self._boot, **asdict(leased)}) + "\n"
+        with open(beside, "w", encoding="utf-8", opener=_private) as file:
+            file.write(told)
         os.replace(beside, self.path)
 
     def read(self) -> Leased | None:

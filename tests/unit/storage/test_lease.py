@@ -99,3 +99,4 @@ def test_the_file_is_for_people_too(tmp_path: Path) -> None:
     file.write(Leased(1.0, "why"))
     told = json.loads(file.path.read_text())
     assert (told["boot"], told["trouble"]) == ("a", "why")
+    assert file.path.stat().st_mode & 0o777 == 0o600
