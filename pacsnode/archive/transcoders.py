@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pacsnode.durable import write_all
 from pacsnode.errors import CannotConvert, OutOfResources
 from pacsnode.storage.base import Readable
 from pacsnode.storage.files import FileReadable
@@ -91,6 +92,9 @@ class Transcoders:
                 length = self._into(sink, Order(stored, wanted, offset), descriptor, deadline, is_wanted)
             if os.fstat(sink).st_size != length:
                 raise CannotConvert("the program that converts it failed")
+        except OSError as error:
+            os.close(sink)
+            raise OutOfResources(f"nothing can be converted: {error.strerror}") from error
         except BaseException as error:
             self.failed += not isinstance(error, OutOfResources)
             os.close(sink)
@@ -141,7 +145,8 @@ class Transcoders:
             is_usable = False
             try:
                 if child.gave(order, source, sink):
-                    length = self._await(child, deadline, lambda: is_wanted() and not self._is_closed)
+                    ends = time.monotonic() + self._limits.seconds  # the wait for its turn is not its own
+                    length = self._await(child, ends, lambda: is_wanted() and not self._is_closed)
                     is_usable = True
                     return length
             except _Left:
@@ -288,7 +293,10 @@ class _Child:
             code = self._process.wait(0.1)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            code = self._process.wait(_END_SECONDS)
+            try:
+                code = self._process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                return "killed, and stuck in the kernel"
         return f"signal {-code}" if code < 0 else f"exit {code}"
 
 
@@ -301,7 +309,7 @@ def _descriptor_of(source: Readable) -> Iterator[int]:
     descriptor = os.memfd_create("instance", os.MFD_CLOEXEC)
     try:
         for chunk in chunks_of(source):
-            os.write(descriptor, chunk)
+            write_all(descriptor, [chunk])
         yield descriptor
     finally:
         os.close(descriptor)

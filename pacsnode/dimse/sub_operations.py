@@ -83,8 +83,8 @@ class InstanceSender:
             one for one in self._accepted(prepared.located.sop_class_uid) if one != prepared.transfer_syntax
         ]
         wanted, words = chosen(stored, others), prepared.refusal
-        if wanted is None or is_encapsulated(wanted) != is_encapsulated(stored):
-            return
+        if wanted is None or not is_encapsulated(prepared.transfer_syntax):
+            return  # what could not even be decoded
         prepared.refusal, prepared.is_unconvertible = "", False
         ahead.converted(prepared, wanted)
         if prepared.refusal:

@@ -171,6 +171,27 @@ def test_what_cannot_be_had_as_a_list_says_is_had_otherwise(parts: Parts) -> Non
     ahead.close()
 
 
+def test_what_cannot_even_be_decoded_is_not_tried_again(parts: Parts) -> None:
+    wanted = list[str]()
+
+    def convert(_: Readable, __: int, ___: str, syntax: str, ____: object) -> Readable:
+        wanted.append(syntax)
+        raise CannotConvert("a frame is damaged")
+
+    counts, script = SubOperations(total=1), Script([])
+    contexts = [context(3, CT, IMPLICIT, roles=SCP), context(5, CT, JPEG_LS, roles=SCP)]
+    sender = InstanceSender(conversation_on(script, contexts), counts, as_requestor=False)
+    place = replace(parts.everything()[0], transfer_syntax_uid="1.2.840.10008.1.2.4.70")
+    retrieve = Retrieve(parts.index, parts.objects, convert=convert)
+    ahead = retrieve.read_ahead([place], wanted_in=lambda _: IMPLICIT)
+    taken = ahead.take(20)
+    assert taken is not None
+    assert not sender.send(taken, ahead)
+    assert (wanted, counts.first_comment) == ([IMPLICIT], "a frame is damaged")
+    ahead.release(taken)
+    ahead.close()
+
+
 # Over the association of a C-GET
 
 
